@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Per-task handlers on the syscall slow path.
+//!
+//! A [`Handler`] sees, and may decide, the syscalls of the tasks that are attached to it. A task
+//! can be attached and detached at any time, whatever it is doing; it takes effect at the task's
+//! next syscall entry or exit.
+//!
+//! C header: [`include/linux/syscall_slowpath.h`](srctree/include/linux/syscall_slowpath.h)
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::prelude::*;
+//! use kernel::syscall_slowpath::{Entry, Handler, Registration, Verdict};
+//!
+//! struct NoReboot;
+//!
+//! #[vtable]
+//! impl Handler for NoReboot {
+//!     fn enter(&self, call: &mut Entry<'_>) -> Verdict {
+//!         if call.number() == 169 {
+//!             Verdict::Errno(EPERM)
+//!         } else {
+//!             Verdict::Call
+//!         }
+//!     }
+//! }
+//!
+//! # fn register() -> impl PinInit<Registration<NoReboot>, Error> {
+//! Registration::<NoReboot>::new()
+//! # }
+//! ```
+
+use crate::{
+    bindings,
+    container_of,
+    error::{to_result, VTABLE_DEFAULT_ERROR},
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow, //
+    },
+    task::{
+        Pid,
+        Task, //
+    },
+    types::Opaque, //
+};
+use core::{marker::PhantomData, ptr::NonNull};
+
+mod call;
+mod counters;
+mod published;
+
+pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, HookContext, Verdict};
+pub use counters::Counters;
+pub use published::{Published, Unpublished};
+
+/// What a handler does with the syscalls of the tasks attached to it.
+///
+/// A value of the implementing type belongs to each [`Attachment`], and is dropped after the last
+/// of its tasks left and no hook uses it. It may be shared by several tasks, whose hooks run
+/// concurrently.
+#[vtable]
+pub trait Handler: Sized + Send + Sync + 'static {
+    /// Judges a syscall before seccomp sees it.
+    ///
+    /// Runs in the task that makes the call, with interrupts and preemption on; may sleep,
+    /// allocate and fault in user memory.
+    fn enter(&self, _call: &mut Entry<'_>) -> Verdict {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Runs once on the way out of each syscall, in the context of [`Handler::enter`].
+    ///
+    /// The entry of the same syscall may not have been seen: the task was attached while the call
+    /// slept, or is a new child that returns for the first time.
+    fn exit_work(&self, _exit: &mut Exit<'_>) -> ExitPath {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Decides whether a new child or thread of an attached task shares the attachment.
+    ///
+    /// Runs in the parent, in atomic context with interrupts off.
+    fn inherit(&self, _child: &Task) -> bool {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The current task, which is attached, executes another program.
+    ///
+    /// Its TID may have changed. May sleep.
+    fn exec(_attachment: ArcBorrow<'_, Attachment<Self>>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `task` has exited or was detached; [`None`] stands for all the tasks that were left.
+    ///
+    /// May run concurrently for several tasks, and hooks may still run in a detached one. May
+    /// sleep, but must not wait for the registration to be dropped.
+    fn leave(_attachment: ArcBorrow<'_, Attachment<Self>>, _task: Option<&Task>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What one task, and the children that share it, are attached to.
+///
+/// # Invariants
+///
+/// `inner` is zeroed, or was passed to `syscall_slowpath_attach()`. While the C side uses it, it
+/// owns one reference count of the [`Arc`] that holds the attachment.
+#[pin_data]
+pub struct Attachment<T: Handler> {
+    #[pin]
+    inner: Opaque<bindings::syscall_slowpath_attachment>,
+    #[pin]
+    data: T,
+}
+
+// SAFETY: The C side's data is protected by a lock of its own, and `T` is `Send`.
+unsafe impl<T: Handler> Send for Attachment<T> {}
+// SAFETY: The C side's data is protected by a lock of its own, and `T` is `Sync`.
+unsafe impl<T: Handler> Sync for Attachment<T> {}
+
+impl<T: Handler> Attachment<T> {
+    /// The handler's own data.
+    #[inline]
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// How many live tasks share this attachment.
+    pub fn nr_tasks(&self) -> u32 {
+        // SAFETY: `inner` is valid by the type invariants.
+        unsafe { bindings::syscall_slowpath_nr_tasks(self.inner.get()) }
+    }
+
+    /// One of the tasks that share this attachment, if any is left.
+    pub fn any_task(&self) -> Option<ARef<Task>> {
+        // SAFETY: `inner` is valid by the type invariants.
+        let task = unsafe { bindings::syscall_slowpath_get_task(self.inner.get()) };
+        // SAFETY: The C function returned a reference for us; `Task` is `repr(transparent)`.
+        NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
+    }
+
+    /// Switches the attachment on or off: its tasks stay attached, on the fast path.
+    ///
+    /// Process context.
+    pub fn enable(&self, enable: bool) {
+        // SAFETY: `inner` is valid by the type invariants.
+        unsafe { bindings::syscall_slowpath_enable_attachment(self.inner.get(), enable) };
+    }
+
+    /// # Safety
+    ///
+    /// `inner` must be embedded in an `Attachment<T>` that is valid for `'a` and owned by an `Arc`.
+    #[inline]
+    unsafe fn from_inner<'a>(
+        inner: *mut bindings::syscall_slowpath_attachment,
+    ) -> ArcBorrow<'a, Self> {
+        // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
+        unsafe { ArcBorrow::from_raw(container_of!(Opaque::cast_from(inner), Self, inner)) }
+    }
+}
+
+/// A registered handler.
+///
+/// Dropping it detaches its tasks, and waits for hooks that are running, for as long as they take.
+///
+/// # Invariants
+///
+/// `inner` holds a handler registered with `syscall_slowpath_register()`, all attachments of which
+/// are embedded in an `Attachment<T>`.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: Handler> {
+    #[pin]
+    inner: Opaque<bindings::syscall_slowpath_handler>,
+    _p: PhantomData<T>,
+}
+
+// SAFETY: A registration may be dropped by any task.
+unsafe impl<T: Handler> Send for Registration<T> {}
+// SAFETY: The C functions called with `inner` synchronise among themselves.
+unsafe impl<T: Handler> Sync for Registration<T> {}
+
+impl<T: Handler> Registration<T> {
+    /// Registers a handler.
+    pub fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            inner <- Opaque::try_ffi_init(|slot: *mut bindings::syscall_slowpath_handler| {
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(pin_init::zeroed()) };
+                // SAFETY: `slot` was just initialised.
+                unsafe { (*slot).ops = Ops::<T>::vtable() };
+                // INVARIANT: Registered if this succeeds.
+                // SAFETY: `slot` is pinned, and unregistered when dropped.
+                to_result(unsafe { bindings::syscall_slowpath_register(slot) })
+            }),
+            _p: PhantomData,
+        })
+    }
+
+    /// Attaches `task`, with `data` for its attachment.
+    ///
+    /// # Errors
+    ///
+    /// - `EPERM`: a kernel thread, or a worker that makes no syscalls.
+    /// - `ESRCH`: the task is exiting.
+    /// - `EBUSY`: it is attached already, to this handler or another.
+    /// - `ESHUTDOWN`: the registration is being dropped.
+    pub fn attach(&self, task: &Task, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
+        let attachment = Arc::pin_init(
+            try_pin_init!(Attachment {
+                inner <- pin_init::init_zeroed(),
+                data <- data,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // The reference that the C side owns until it calls `release()`.
+        let owned = attachment.clone().into_raw();
+
+        // SAFETY: The handler is registered; the attachment was just zeroed and is of the type
+        // that the handler's functions expect; `task` is a valid task.
+        let ret = to_result(unsafe {
+            bindings::syscall_slowpath_attach(
+                self.inner.get(),
+                attachment.inner.get(),
+                task.as_ptr(),
+            )
+        });
+        if ret.is_err() {
+            // SAFETY: The C side did not take the reference.
+            drop(unsafe { Arc::from_raw(owned) });
+        }
+        ret.map(|()| attachment)
+    }
+
+    /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
+    pub fn detach(&self, task: &Task) -> Result {
+        // SAFETY: The handler is registered, `task` is a valid task.
+        to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), task.as_ptr()) })
+    }
+
+    /// Detaches every task, and refuses new ones, as dropping does.
+    ///
+    /// Waits for hooks that are running, for as long as they take.
+    pub fn close(&self) {
+        // SAFETY: The handler is registered; the C function may be called more than once.
+        unsafe { bindings::syscall_slowpath_unregister(self.inner.get()) };
+    }
+
+    /// Detaches every task of this handler. May sleep.
+    pub fn detach_all(&self) {
+        // SAFETY: The handler is registered.
+        unsafe { bindings::syscall_slowpath_detach_all(self.inner.get()) };
+    }
+
+    /// Switches all attachments of this handler on or off. Process context.
+    pub fn enable(&self, enable: bool) {
+        // SAFETY: The handler is registered.
+        unsafe { bindings::syscall_slowpath_enable(self.inner.get(), enable) };
+    }
+}
+
+#[pinned_drop]
+impl<T: Handler> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The handler is registered by the type invariants.
+        unsafe { bindings::syscall_slowpath_unregister(self.inner.get()) };
+    }
+}
+
+/// Keeps every task of the system, present and future, on the slow path while it exists.
+pub struct ForceAll(());
+
+impl ForceAll {
+    /// Puts every task on the slow path. There must be only one at a time. Process context.
+    pub fn new() -> Self {
+        // SAFETY: Always safe to call in process context.
+        unsafe { bindings::syscall_slowpath_force_all(true) };
+        Self(())
+    }
+}
+
+impl Default for ForceAll {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ForceAll {
+    fn drop(&mut self) {
+        // SAFETY: Always safe to call in process context.
+        unsafe { bindings::syscall_slowpath_force_all(false) };
+    }
+}
+
+/// Finds a task by its TID in the current task's PID namespace.
+pub fn find_task(tid: Pid) -> Option<ARef<Task>> {
+    // SAFETY: Always safe to call.
+    let task = unsafe { bindings::find_get_task_by_vpid(tid) };
+    // SAFETY: The C function returned a reference for us; `Task` is `repr(transparent)`.
+    NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
+}
+
+/// Whether the current task may administer the system: `CAP_SYS_ADMIN` in the initial user
+/// namespace.
+pub fn capable_sys_admin() -> bool {
+    // CAST: Capability numbers are small.
+    // SAFETY: Always safe to call in a task.
+    unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) }
+}
+
+/// Whether a message about what a task did may go to the log now: not more than a few in a few
+/// seconds. Any context.
+pub fn log_ratelimit() -> bool {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::syscall_slowpath_ratelimit() }
+}
+
+struct Ops<T: Handler>(PhantomData<T>);
+
+impl<T: Handler> Ops<T> {
+    const OPS: bindings::syscall_slowpath_ops = bindings::syscall_slowpath_ops {
+        enter: if T::HAS_ENTER {
+            Some(Self::enter)
+        } else {
+            None
+        },
+        exit_work: if T::HAS_EXIT_WORK {
+            Some(Self::exit_work)
+        } else {
+            None
+        },
+        fork: if T::HAS_INHERIT {
+            Some(Self::fork)
+        } else {
+            None
+        },
+        exec: if T::HAS_EXEC { Some(Self::exec) } else { None },
+        leave: if T::HAS_LEAVE {
+            Some(Self::leave)
+        } else {
+            None
+        },
+        release: Some(Self::release),
+    };
+
+    const fn vtable() -> *const bindings::syscall_slowpath_ops {
+        &Self::OPS
+    }
+
+    /// # Safety
+    ///
+    /// As for all functions here: called by the C side for an attachment of a `Registration<T>`,
+    /// before it calls `release()`. `regs` is the complete frame of the current task, used by
+    /// nobody else while this runs.
+    unsafe extern "C" fn enter(
+        att: *mut bindings::syscall_slowpath_attachment,
+        regs: *mut bindings::pt_regs,
+    ) -> bool {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        // SAFETY: By the safety requirements.
+        let mut call = unsafe { Entry::new(regs) };
+        let verdict = attachment.data.enter(&mut call);
+        call.finish(verdict)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`].
+    unsafe extern "C" fn exit_work(
+        att: *mut bindings::syscall_slowpath_attachment,
+        regs: *mut bindings::pt_regs,
+        syscall_work: usize,
+        ti_work: usize,
+    ) -> bool {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        // SAFETY: By the safety requirements.
+        let mut exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
+        matches!(attachment.data.exit_work(&mut exit), ExitPath::Auto)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`]; `child` is a task.
+    unsafe extern "C" fn fork(
+        att: *mut bindings::syscall_slowpath_attachment,
+        child: *mut bindings::task_struct,
+        _clone_flags: u64,
+    ) -> bool {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        // SAFETY: `child` is valid for the call; `Task` is `repr(transparent)`.
+        attachment.data.inherit(unsafe { &*child.cast::<Task>() })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`].
+    unsafe extern "C" fn exec(att: *mut bindings::syscall_slowpath_attachment) {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        T::exec(unsafe { Attachment::<T>::from_inner(att) });
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`]; `task` is a task or null.
+    unsafe extern "C" fn leave(
+        att: *mut bindings::syscall_slowpath_attachment,
+        task: *mut bindings::task_struct,
+    ) {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        // SAFETY: `task` is null, or valid for the call; `Task` is `repr(transparent)`.
+        T::leave(attachment, unsafe { task.cast::<Task>().as_ref() });
+    }
+
+    /// # Safety
+    ///
+    /// Called once by the C side, which does not use `att` afterwards.
+    unsafe extern "C" fn release(att: *mut bindings::syscall_slowpath_attachment) {
+        // SAFETY: By the invariants of `Registration`, `att` is embedded in an `Attachment<T>`.
+        let attachment: *const Attachment<T> =
+            unsafe { container_of!(Opaque::cast_from(att), Attachment<T>, inner) };
+        // SAFETY: This is the reference that `Registration::attach()` handed to the C side.
+        drop(unsafe { Arc::from_raw(attachment) });
+    }
+}

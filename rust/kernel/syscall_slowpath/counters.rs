@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters that hooks can afford.
+
+use crate::{
+    bindings,
+    prelude::*, //
+};
+use core::ptr::NonNull;
+
+/// Event counters, kept for each CPU so that counting writes no shared line.
+///
+/// # Invariants
+///
+/// `counters` is an allocation of `len` per-CPU `u64`.
+pub struct Counters {
+    counters: NonNull<u64>,
+    len: usize,
+}
+
+// SAFETY: The counters may be read and incremented from anywhere.
+unsafe impl Send for Counters {}
+// SAFETY: The counters may be read and incremented from anywhere.
+unsafe impl Sync for Counters {}
+
+impl Counters {
+    /// Allocates `len` counters, all zero; `EINVAL` for none. May sleep.
+    pub fn new(len: usize) -> Result<Self> {
+        // The allocation's size must not wrap, and the C side warns about one of nothing.
+        if len == 0 || len.checked_mul(size_of::<u64>()).is_none() {
+            return Err(EINVAL);
+        }
+        // SAFETY: Always safe to call where sleeping is.
+        let counters = unsafe { bindings::alloc_percpu_counters(len) };
+        // INVARIANT: Not null, so the allocation succeeded.
+        Ok(Self {
+            counters: NonNull::new(counters.cast()).ok_or(ENOMEM)?,
+            len,
+        })
+    }
+
+    /// Counts one event. An `index` that does not exist is ignored. Any context.
+    #[inline]
+    pub fn count(&self, index: usize) {
+        if index < self.len {
+            // SAFETY: There are `len` counters by the type invariants.
+            unsafe { bindings::percpu_counter_inc(self.counters.as_ptr().wrapping_add(index)) };
+        }
+    }
+
+    /// How many events were counted; those of the moment may be missing.
+    pub fn sum(&self, index: usize) -> u64 {
+        if index < self.len {
+            // SAFETY: There are `len` counters by the type invariants.
+            unsafe { bindings::percpu_counter_sum(self.counters.as_ptr().wrapping_add(index)) }
+        } else {
+            0
+        }
+    }
+}
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        // SAFETY: Allocated by `new()`, and not used any more.
+        unsafe { bindings::free_percpu(self.counters.as_ptr().cast()) };
+    }
+}
+
+#[cfg(CONFIG_SLOWPATH_KUNIT_TEST)]
+#[::kernel::macros::kunit_tests(rust_slowpath_counters)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() -> Result {
+        let counters = Counters::new(3)?;
+        for _ in 0..1000 {
+            counters.count(1);
+        }
+        counters.count(2);
+        counters.count(3);
+        counters.count(usize::MAX);
+        assert_eq!(counters.sum(0), 0);
+        assert_eq!(counters.sum(1), 1000);
+        assert_eq!(counters.sum(2), 1);
+        assert_eq!(counters.sum(3), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn lengths() -> Result {
+        assert_eq!(Counters::new(0).err(), Some(EINVAL));
+        assert_eq!(Counters::new((1 << 61) + 1).err(), Some(EINVAL));
+        assert_eq!(Counters::new(1)?.sum(0), 0);
+        Ok(())
+    }
+}
