@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hooks, and what an attachment consists of.
+
+use crate::{
+    policy::{Pinned, Policy},
+    stats::{Event, Stats, Totals},
+    sysfs, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{ordering::Relaxed, Atomic},
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    syscall_slowpath::{
+        Attachment,
+        Entry,
+        Exit,
+        ExitClass,
+        ExitPath,
+        Handler,
+        Published,
+        Unpublished,
+        Verdict, //
+    },
+    task::{
+        Pid,
+        Task, //
+    },
+};
+
+/// An attachment: one task, and the children that share it.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Hooks {
+    #[pin]
+    policy: Published<Option<Arc<Policy>>>,
+    pub(crate) stats: Arc<Stats>,
+    totals: Arc<Totals>,
+    pub(crate) inherit: Atomic<bool>,
+    pub(crate) iret: Atomic<bool>,
+    #[pin]
+    knobs: Mutex<Knobs>,
+    #[pin]
+    shown: Mutex<Option<Shown>>,
+}
+
+/// What the files show, beside what the hooks read.
+struct Knobs {
+    enabled: bool,
+    policy: Option<Pinned>,
+}
+
+/// The directory of an attachment, named after one of its tasks.
+struct Shown {
+    task: ARef<Task>,
+    tid: Pid,
+    dirs: sysfs::TaskDirs,
+}
+
+impl Shown {
+    /// Names the directory after `task`, if it is not already.
+    fn rename(&mut self, task: ARef<Task>) {
+        let tid = task.pid();
+        // A name that is taken is that of a task that is about to leave it: stay with ours.
+        if tid == self.tid || self.dirs.rename(tid).is_ok() {
+            self.task = task;
+            self.tid = tid;
+        }
+    }
+}
+
+impl Hooks {
+    pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let policy = Unpublished::new(None)?;
+            let stats = totals.add()?;
+            Ok(try_pin_init!(Self {
+                policy <- Published::new(policy),
+                stats,
+                totals,
+                inherit: Atomic::new(false),
+                iret: Atomic::new(false),
+                knobs <- new_mutex!(Knobs {
+                    enabled: true,
+                    policy: None,
+                }),
+                shown <- new_mutex!(None),
+            }? Error))
+        })
+    }
+
+    /// Makes the directory of an attachment that was just made.
+    pub(crate) fn show(
+        attachment: &Arc<Attachment<Self>>,
+        task: &Task,
+        parent: sysfs::TasksDir,
+    ) -> Result {
+        let mut shown = attachment.data().shown.lock();
+        // `leave()` takes the directory when the last task has left: it may have been here.
+        if attachment.nr_tasks() == 0 {
+            return Err(ESRCH);
+        }
+        // Read once: it may change by an exec, which then waits for us to rename.
+        let tid = task.pid();
+        *shown = Some(Shown {
+            task: task.into(),
+            tid,
+            dirs: sysfs::TaskDirs::new(parent, tid, attachment.clone())?,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn enabled(&self) -> bool {
+        self.knobs.lock().enabled
+    }
+
+    pub(crate) fn enable(attachment: &Attachment<Self>, enable: bool) {
+        let mut knobs = attachment.data().knobs.lock();
+        knobs.enabled = enable;
+        attachment.enable(enable);
+    }
+
+    /// Calls `f` with the name of the policy.
+    pub(crate) fn policy_name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
+        match &self.knobs.lock().policy {
+            Some(policy) => f(policy.name()),
+            None => f(c"none"),
+        }
+    }
+
+    /// Sets the policy, from the next syscall on.
+    pub(crate) fn set_policy(&self, policy: Option<Pinned>) -> Result {
+        let next = Unpublished::new(policy.as_ref().map(|p| p.policy()))?;
+        let mut knobs = self.knobs.lock();
+        self.policy.replace(next);
+        let old = core::mem::replace(&mut knobs.policy, policy);
+        drop(knobs);
+        drop(old);
+        Ok(())
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Hooks {
+    fn drop(self: Pin<&mut Self>) {
+        self.totals.retire(&self.stats);
+    }
+}
+
+#[vtable]
+impl Handler for Hooks {
+    fn enter(&self, call: &mut Entry<'_>) -> Verdict {
+        match self.policy.get(call) {
+            Some(policy) => policy.judge(call, &self.stats),
+            None => {
+                self.stats.count(Event::Allow);
+                Verdict::Call
+            }
+        }
+    }
+
+    fn exit_work(&self, exit: &mut Exit<'_>) -> ExitPath {
+        if exit.has_work() {
+            for class in ExitClass::ALL {
+                if exit.pending(class) {
+                    self.stats.count(Event::from(class));
+                }
+            }
+        }
+        if self.iret.load(Relaxed) {
+            self.stats.count(Event::Iret);
+            ExitPath::Iret
+        } else {
+            self.stats.count(Event::Sysret);
+            ExitPath::Auto
+        }
+    }
+
+    fn inherit(&self, _child: &Task) -> bool {
+        self.inherit.load(Relaxed)
+    }
+
+    fn exec(attachment: ArcBorrow<'_, Attachment<Self>>) {
+        let current = current!();
+        if let Some(shown) = &mut *attachment.data().shown.lock() {
+            if shown.task.as_ptr() == current.as_ptr() {
+                shown.rename(ARef::from(&**current));
+            }
+        }
+    }
+
+    fn leave(attachment: ArcBorrow<'_, Attachment<Self>>, task: Option<&Task>) {
+        let hooks = attachment.data();
+        let mut shown = hooks.shown.lock();
+        if attachment.nr_tasks() == 0 {
+            let gone = shown.take();
+            drop(shown);
+            // Removing the directory waits for writers of its files, which may want our locks.
+            drop(gone);
+            let policy = hooks.knobs.lock().policy.take();
+            drop(policy);
+        } else if let (Some(shown), Some(task)) = (&mut *shown, task) {
+            if shown.task.as_ptr() == task.as_ptr() {
+                if let Some(other) = attachment.any_task() {
+                    shown.rename(other);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files in `/sys/kernel/slowpath`.
+
+mod root;
+mod stats;
+mod task;
+
+pub(crate) use root::{Root, TasksDir};
+pub(crate) use task::TaskDirs;
+
+use kernel::{
+    fmt::Write,
+    kobject::Page,
+    prelude::*,
+    syscall_slowpath::capable_sys_admin, //
+};
+
+/// The mode bits let only root open a file; this is for whoever was handed it open.
+pub(crate) fn require_admin() -> Result {
+    if capable_sys_admin() {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
+}
+
+/// What was written, without the newline that `echo` adds.
+pub(crate) fn value(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+/// Parses a switch, `0` or `1`.
+fn parse_switch(text: &[u8]) -> Result<bool> {
+    match value(text) {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(EINVAL),
+    }
+}
+
+fn show_switch(page: &mut Page<'_>, on: bool) -> Result {
+    Ok(writeln!(page, "{}", u8::from(on))?)
+}
+
+/// Parses a TID: digits, greater than 0.
+fn parse_tid(text: &[u8]) -> Result<i32> {
+    let digits = value(text);
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(EINVAL);
+    }
+    let tid = core::str::from_utf8(digits).map_err(|_| EINVAL)?;
+    match tid.parse() {
+        Ok(tid) if tid > 0 => Ok(tid),
+        _ => Err(EINVAL),
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `stats` directories: one counter a file.
+
+use super::require_admin;
+use crate::stats::{Event, Stats, Totals, ENTRIES, EXITS};
+use kernel::{
+    fmt::Write,
+    kobject::{Attribute, Attributes, Page},
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Whose counters a directory shows.
+pub(crate) enum StatsFiles {
+    One(Arc<Stats>),
+    All(Arc<Totals>),
+}
+
+impl StatsFiles {
+    fn show(&self, page: &mut Page<'_>, events: &[Event]) -> Result {
+        require_admin()?;
+        let sum = match self {
+            Self::One(stats) => stats.sum(events),
+            Self::All(totals) => totals.sum(events),
+        };
+        Ok(writeln!(page, "{sum}")?)
+    }
+}
+
+macro_rules! counter {
+    ($name:literal, $events:expr) => {
+        Attribute::ro($name, 0o400, |files: &StatsFiles, page| {
+            files.show(page, $events)
+        })
+    };
+}
+
+impl Attributes for StatsFiles {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        counter!(c"entries", ENTRIES),
+        counter!(c"exits", EXITS),
+        counter!(c"allow", &[Event::Allow]),
+        counter!(c"log", &[Event::Log]),
+        counter!(c"return", &[Event::Return]),
+        counter!(c"errno", &[Event::Errno]),
+        counter!(c"sysret", &[Event::Sysret]),
+        counter!(c"iret", &[Event::Iret]),
+        counter!(c"reschedule", &[Event::Reschedule]),
+        counter!(c"trace", &[Event::Trace]),
+        counter!(c"step", &[Event::Step]),
+        counter!(c"tracepoint", &[Event::Tracepoint]),
+        counter!(c"audit", &[Event::Audit]),
+        counter!(c"uprobe", &[Event::Uprobe]),
+        counter!(c"signal", &[Event::Signal]),
+        counter!(c"notify_resume", &[Event::NotifyResume]),
+        counter!(c"patch_pending", &[Event::PatchPending]),
+        counter!(c"user_return_notify", &[Event::UserReturnNotify]),
+    ];
+}

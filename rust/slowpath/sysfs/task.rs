@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/slowpath/tasks/TID`, one for each attachment.
+
+use super::{
+    parse_switch,
+    require_admin,
+    root::TasksDir,
+    show_switch,
+    stats::StatsFiles,
+    value, //
+};
+use crate::{
+    control::Control,
+    hooks::Hooks, //
+};
+use kernel::{
+    fmt::Write,
+    kobject::{Attribute, Attributes, Dir, Page},
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    },
+    syscall_slowpath::Attachment,
+    task::Pid, //
+};
+
+type TaskDir = Arc<Dir<TaskFiles, TasksDir>>;
+
+/// The directories of one attachment.
+pub(crate) struct TaskDirs {
+    dir: TaskDir,
+    _stats: Dir<StatsFiles, TaskDir>,
+}
+
+fn name(tid: Pid) -> Result<CString> {
+    CString::try_from_fmt(fmt!("{tid}"))
+}
+
+impl TaskDirs {
+    pub(crate) fn new(
+        parent: TasksDir,
+        tid: Pid,
+        attachment: Arc<Attachment<Hooks>>,
+    ) -> Result<Self> {
+        let stats = StatsFiles::One(attachment.data().stats.clone());
+        let files = TaskFiles {
+            control: parent.data().control.clone(),
+            attachment,
+        };
+        let dir: TaskDir = Arc::new(Dir::new(parent, &name(tid)?, files)?, GFP_KERNEL)?;
+        Ok(Self {
+            _stats: Dir::new(dir.clone(), c"stats", stats)?,
+            dir,
+        })
+    }
+
+    pub(crate) fn rename(&self, tid: Pid) -> Result {
+        self.dir.rename(&name(tid)?)
+    }
+}
+
+/// The knobs of one attachment.
+pub(crate) struct TaskFiles {
+    control: Arc<Control>,
+    attachment: Arc<Attachment<Hooks>>,
+}
+
+impl Attributes for TaskFiles {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::rw(c"enabled", 0o600, Self::show_enabled, Self::store_enabled),
+        Attribute::rw(c"inherit", 0o600, Self::show_inherit, Self::store_inherit),
+        Attribute::rw(c"policy", 0o600, Self::show_policy, Self::store_policy),
+        Attribute::rw(
+            c"exit_path",
+            0o600,
+            Self::show_exit_path,
+            Self::store_exit_path,
+        ),
+        Attribute::ro(c"members", 0o400, Self::show_members),
+    ];
+}
+
+impl TaskFiles {
+    fn hooks(&self) -> &Hooks {
+        self.attachment.data()
+    }
+
+    fn show_enabled(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        show_switch(page, self.hooks().enabled())
+    }
+
+    fn store_enabled(&self, text: &[u8]) -> Result {
+        require_admin()?;
+        Hooks::enable(&self.attachment, parse_switch(text)?);
+        Ok(())
+    }
+
+    fn show_inherit(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        show_switch(page, self.hooks().inherit.load(Relaxed))
+    }
+
+    fn store_inherit(&self, text: &[u8]) -> Result {
+        require_admin()?;
+        self.hooks().inherit.store(parse_switch(text)?, Relaxed);
+        Ok(())
+    }
+
+    fn show_policy(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        self.hooks().policy_name(|name| {
+            for &byte in name.to_bytes() {
+                page.write_char(char::from(byte))?;
+            }
+            Ok(page.write_char('\n')?)
+        })
+    }
+
+    fn store_policy(&self, text: &[u8]) -> Result {
+        require_admin()?;
+        let policy = match value(text) {
+            b"" => return Err(EINVAL),
+            b"none" => None,
+            name => {
+                let name = core::str::from_utf8(name).map_err(|_| ENOENT)?;
+                let name = CString::try_from_fmt(fmt!("{name}"))?;
+                Some(self.control.find_policy(&name)?)
+            }
+        };
+        self.hooks().set_policy(policy)
+    }
+
+    fn show_exit_path(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        let iret = self.hooks().iret.load(Relaxed);
+        Ok(page.write_str(if iret { "iret\n" } else { "auto\n" })?)
+    }
+
+    fn store_exit_path(&self, text: &[u8]) -> Result {
+        require_admin()?;
+        let iret = match value(text) {
+            b"auto" => false,
+            b"iret" => true,
+            _ => return Err(EINVAL),
+        };
+        self.hooks().iret.store(iret, Relaxed);
+        Ok(())
+    }
+
+    fn show_members(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        Ok(writeln!(page, "{}", self.attachment.nr_tasks())?)
+    }
+}
