@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+
+B := .build
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+rust_of = $(shell find $(1) -name '*.rs' 2>/dev/null)
+
+help:	## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: $(B)/module.stamp	## Boot, and show a live task being steered, filtered and let go
+	@scripts/boot scripts/demo
+
+test: $(B)/module.stamp	## Run every test: on the host, in the VM, KUnit
+	@scripts/test
+
+test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
+	@scripts/test-rules
+
+shell: $(B)/module.stamp	## A shell in the VM, with the module loaded
+	@scripts/boot --shell
+
+kernel: $(B)/kernel.stamp	## Build the kernel
+
+modules: $(B)/module.stamp	## Build the kernel and the module
+
+check: $(B)/module.stamp	## Formatters, clippy, checkpatch, W=1
+	@scripts/check
+
+compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with the option off
+	@scripts/compare-disabled
+
+clean:	## Remove what was built, keep what was downloaded
+	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm $(B)/*.log $(B)/*.stamp
+
+distclean:	## Remove everything that is not part of the checkout
+	@rm -rf $(B)
+
+$(B)/tools.stamp: scripts/install-tools
+	@scripts/install-tools
+	@touch $@
+
+$(B)/series.stamp: $(B)/tools.stamp $(wildcard patches/*.patch) scripts/fetch-kernel
+	@scripts/fetch-kernel
+	@scripts/series apply
+	@touch $@
+
+$(B)/kernel.stamp: $(B)/series.stamp scripts/kernel.config scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
+	@scripts/build-kernel
+	@touch $@
+
+$(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath)
+	@scripts/build-kernel modules
+	@touch $@
+
+.PHONY: help run test test-rules shell kernel modules check compare-disabled clean distclean

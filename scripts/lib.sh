@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the other scripts share. Source it; it stands at the top of the checkout afterwards.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export TOP=$PWD BUILD=$PWD/.build
+export LINUX=$BUILD/linux OBJ=$BUILD/obj
+export PATH=$BUILD/venv/bin:$BUILD/tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# The distribution's compiler: one of rustup may lack the library's source.
+export RUSTC=${RUSTC:-/usr/bin/rustc} CARGO=${CARGO:-/usr/bin/cargo}
+mkdir -p "$BUILD"
+
+# What we build: the version that everything was tested with, and the series that may replace it.
+KERNEL_VERSION=7.3.4
+KERNEL_SERIES=7.3
+
+say() { printf '%s\n' "$*" >&2; }
+
+# die MESSAGE [LOG]
+die() {
+	say "error: $1"
+	[ -z "${2-}" ] || say "       the log: ${2#"$TOP"/}"
+	exit 1
+}
+
+# Runs a command with its output in a log, and shows only what went wrong.
+# quietly LOG WHAT COMMAND...
+quietly() {
+	local log=$BUILD/$1 what=$2
+	shift 2
+	say "$what ..."
+	"$@" >"$log" 2>&1 || {
+		grep -iE 'error|fail|not found' "$log" | head -n 5 >&2 || tail -n 5 "$log" >&2
+		die "$what failed" "$log"
+	}
+}
+
+# Counts lines that look like build steps, and says how far they are.
+# progress WHAT ABOUT
+progress() {
+	awk -v what="$1" -v about="$2" -v tty="$([ -t 2 ] && echo 1 || echo 0)" '
+		/^  [A-Z]+[A-Z0-9 ]* / {
+			n++
+			if (tty) printf "\r%s: object %d of about %d", what, n, about > "/dev/stderr"
+			else if (n % 200 == 0) printf "%s: object %d of about %d\n", what, n, about > "/dev/stderr"
+		}
+		END { if (tty && n) printf "\n" > "/dev/stderr" }'
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+kernel_make() {
+	make -C "$LINUX" LLVM=-19 OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
+		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
+}
+
+# Debian's release, or nothing on another distribution.
+debian_release() {
+	# shellcheck disable=SC1091
+	(. /etc/os-release && [ "${ID-}" = debian ] && echo "${VERSION_ID-}") || true
+}
+
+# apt with a state of our own: the system's sources stay as they are.
+# private_apt SUITE... -- APT-COMMAND...
+private_apt() {
+	local state=$BUILD/apt mirror options suite
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
+		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+	[ -n "$mirror" ] || die "no Debian mirror is configured: run 'apt-get update' once"
+
+	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	: >"$state/sources.list"
+	for suite; do
+		shift
+		[ "$suite" != -- ] || break
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+			>>"$state/sources.list"
+	done
+	options=(-o "Dir::Etc::sourcelist=$state/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::lists=$state/lists" -o "Dir::Cache=$state/cache"
+		-o APT::Sandbox::User=root -q)
+	as_root apt-get "${options[@]}" update &&
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
+}
