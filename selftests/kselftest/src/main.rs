@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kselftests of Slowpath: real programs, in a VM with the module loaded.
+//!
+//! Each test is a process of its own. The output is KTAP.
+
+mod process;
+mod registers;
+mod slowpath;
+mod tests;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    process::{exit, Command, ExitCode, Stdio},
+};
+
+/// Why a test cannot run here.
+#[derive(Debug)]
+struct Skip(&'static str);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// A test's name and function.
+type Test = (&'static str, fn() -> Result<()>);
+
+/// The exit status of a test that was skipped, as in the kernel's kselftests.
+const KSFT_SKIP: i32 = 4;
+
+#[derive(Parser)]
+#[command(about = "Kselftests of Slowpath; run as root with the module loaded")]
+struct Args {
+    /// Run the tests whose names contain one of these
+    filter: Vec<String>,
+    /// Only list their names
+    #[arg(long)]
+    list: bool,
+    /// Run one test in this process
+    #[arg(long, hide = true, value_name = "NAME")]
+    exec: Option<String>,
+}
+
+/// How many seconds a test may take before it is taken for hung.
+const LIMIT: u32 = 120;
+
+fn exec(test: Test) -> ! {
+    // SAFETY: Has no memory effects; the signal's default action ends this process.
+    unsafe { libc::alarm(LIMIT) };
+    let result = slowpath::reset().and_then(|()| test.1());
+    let status = match result {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{e:#}");
+            if e.is::<Skip>() {
+                KSFT_SKIP
+            } else {
+                1
+            }
+        }
+    };
+    // The next test finds nothing of this one.
+    if let Err(e) = slowpath::reset() {
+        eprintln!("cleaning up: {e:#}");
+        exit(1);
+    }
+    exit(status);
+}
+
+/// Runs a test in a process of its own; returns its KTAP line's end and its messages.
+fn spawn(test: Test) -> Result<(bool, String, String)> {
+    // A file, not a pipe: a child that the test leaves behind must not keep us waiting.
+    let stderr = std::env::temp_dir().join(format!("slowpath-{}", test.0));
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--exec", test.0])
+        .stdin(Stdio::null())
+        .stderr(File::create(&stderr)?)
+        .process_group(0)
+        .spawn()
+        .context("starting the test")?;
+    let status = child.wait()?;
+    // SAFETY: Has no memory effects. The group is the test's own, and may be empty by now.
+    unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+    let messages = String::from_utf8_lossy(&fs::read(&stderr)?).into_owned();
+    fs::remove_file(&stderr)?;
+    let skip = messages.lines().next().unwrap_or_default().to_string();
+    Ok(match status.code() {
+        Some(0) => (true, String::new(), messages),
+        Some(KSFT_SKIP) => (true, format!(" # SKIP {skip}"), String::new()),
+        Some(_) => (false, String::new(), messages),
+        None => (
+            false,
+            String::new(),
+            format!("{messages}the test died: {status}\n"),
+        ),
+    })
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let all: Vec<Test> = tests::ALL
+        .iter()
+        .flat_map(|group| group.iter().copied())
+        .collect();
+
+    if let Some(name) = args.exec {
+        match all.iter().find(|t| t.0 == name) {
+            Some(&test) => exec(test),
+            None => exit(2),
+        }
+    }
+
+    let chosen: Vec<Test> = all
+        .into_iter()
+        .filter(|t| args.filter.is_empty() || args.filter.iter().any(|f| t.0.contains(f.as_str())))
+        .collect();
+    if args.list {
+        for test in &chosen {
+            println!("{}", test.0);
+        }
+        return ExitCode::SUCCESS;
+    }
+
+    println!("KTAP version 1\n1..{}", chosen.len());
+    let mut failed = 0;
+    for (i, &test) in chosen.iter().enumerate() {
+        let (ok, end, messages) =
+            spawn(test).unwrap_or_else(|e| (false, String::new(), format!("{e:#}\n")));
+        for line in messages.lines() {
+            println!("# {line}");
+        }
+        let result = if ok { "ok" } else { "not ok" };
+        println!("{result} {} {}{end}", i + 1, test.0);
+        failed += u32::from(!ok);
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processes to attach, under the test's control.
+
+use anyhow::{bail, ensure, Context, Result};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+/// How long anything may take. Only a failure waits for it.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds.
+pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !condition()? {
+        ensure!(start.elapsed() < LIMIT, "{what}: not so within {LIMIT:?}");
+        // SAFETY: Has no memory effects.
+        unsafe { libc::sched_yield() };
+    }
+    Ok(())
+}
+
+pub fn gettid() -> i32 {
+    // SAFETY: Has no memory effects.
+    unsafe { libc::gettid() }
+}
+
+/// Makes a syscall; returns its result as the kernel returned it.
+pub fn syscall(nr: i64, args: [u64; 6]) -> i64 {
+    let ret: i64;
+    // SAFETY: Only used for calls that have no effect on memory that Rust knows of.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") nr => ret,
+            in("rdi") args[0],
+            in("rsi") args[1],
+            in("rdx") args[2],
+            in("r10") args[3],
+            in("r8") args[4],
+            in("r9") args[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    ret
+}
+
+/// `getppid`, which nothing caches.
+pub fn getppid() -> i64 {
+    syscall(libc::SYS_getppid, [0; 6])
+}
+
+/// Waits until a task sleeps in this syscall.
+pub fn until_blocked(tid: i32, nr: i64) -> Result<()> {
+    until("blocked", || {
+        let call = fs::read_to_string(format!("/proc/{tid}/syscall")).context("no such task")?;
+        Ok(call.starts_with(&format!("{nr} ")))
+    })
+}
+
+pub fn pipe() -> Result<(File, File)> {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for two.
+    ensure!(
+        unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } == 0,
+        "pipe"
+    );
+    // SAFETY: Just opened, and owned by nobody else.
+    Ok(unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) })
+}
+
+/// A child process; killed and reaped when dropped.
+pub struct Child {
+    pub pid: i32,
+}
+
+impl Child {
+    /// Runs `f` in a child, which exits with its result.
+    pub fn fork(f: impl FnOnce() -> i32) -> Result<Self> {
+        // SAFETY: The test has only one thread that holds locks, this one.
+        match unsafe { libc::fork() } {
+            -1 => bail!("fork: {}", std::io::Error::last_os_error()),
+            0 => {
+                let status = f();
+                // SAFETY: Ends the child without running the test's own exit handlers.
+                unsafe { libc::_exit(status) }
+            }
+            pid => Ok(Self { pid }),
+        }
+    }
+
+    pub fn kill(&self, signal: i32) {
+        // SAFETY: `pid` is our child, not reaped yet.
+        unsafe { libc::kill(self.pid, signal) };
+    }
+
+    /// Waits until it is dead, without reaping it.
+    pub fn wait_zombie(&self) -> Result<()> {
+        // SAFETY: An all-zero `siginfo_t` is valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `info` is valid for writes.
+        let ret = unsafe {
+            libc::waitid(
+                libc::P_PID,
+                self.pid as u32,
+                &mut info,
+                libc::WEXITED | libc::WNOWAIT,
+            )
+        };
+        ensure!(ret == 0, "waitid");
+        Ok(())
+    }
+
+    /// Reaps it; returns its exit status, or 256 plus the signal that killed it.
+    pub fn wait(self) -> Result<i32> {
+        let status = reap(self.pid)?;
+        std::mem::forget(self);
+        Ok(status)
+    }
+}
+
+pub fn reap(pid: i32) -> Result<i32> {
+    let mut status = 0;
+    // SAFETY: `status` is valid for writes.
+    ensure!(
+        unsafe { libc::waitpid(pid, &mut status, libc::__WALL) } == pid,
+        "waitpid {pid}"
+    );
+    Ok(if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        256 + libc::WTERMSIG(status)
+    })
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill(libc::SIGKILL);
+        let _ = reap(self.pid);
+    }
+}
+
+/// A child that does as it is told: for each command, it runs a function and replies.
+pub struct Puppet {
+    pub child: Child,
+    commands: File,
+    replies: File,
+}
+
+impl Puppet {
+    /// The child calls `act` with each command, and sends back what it returns.
+    pub fn new(mut act: impl FnMut(u8) -> i64) -> Result<Self> {
+        let (commands_in, commands) = pipe()?;
+        let (replies, replies_out) = pipe()?;
+        let fds = [commands_in.into_raw_fd(), replies_out.into_raw_fd()];
+        let ends = [commands.as_raw_fd(), replies.as_raw_fd()];
+        let child = Child::fork(|| {
+            for fd in ends {
+                // The parent's ends: with them open, the child would never see it go.
+                // SAFETY: The child's own copies, which nothing in it uses.
+                unsafe { libc::close(fd) };
+            }
+            // SAFETY: Ours; the parent closes its own copies.
+            let mut commands = unsafe { File::from_raw_fd(fds[0]) };
+            // SAFETY: As above.
+            let mut replies = unsafe { File::from_raw_fd(fds[1]) };
+            let mut command = [0];
+            while commands.read_exact(&mut command).is_ok() {
+                if replies.write_all(&act(command[0]).to_ne_bytes()).is_err() {
+                    break;
+                }
+            }
+            0
+        })?;
+        for fd in fds {
+            // SAFETY: Ours, and not used any more.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        Ok(Self {
+            child,
+            commands,
+            replies,
+        })
+    }
+
+    pub fn tid(&self) -> i32 {
+        self.child.pid
+    }
+
+    pub fn send(&mut self, command: u8) -> Result<()> {
+        Ok(self.commands.write_all(&[command])?)
+    }
+
+    pub fn reply(&mut self) -> Result<i64> {
+        let mut reply = [0; 8];
+        self.replies
+            .read_exact(&mut reply)
+            .context("the child is gone")?;
+        Ok(i64::from_ne_bytes(reply))
+    }
+
+    /// Sends a command, and waits for its reply, and until the child waits for the next.
+    pub fn call(&mut self, command: u8) -> Result<i64> {
+        self.send(command)?;
+        let reply = self.reply()?;
+        self.until_idle()?;
+        Ok(reply)
+    }
+
+    /// Closes the pipes, at which the child exits; returns its exit status.
+    pub fn end(self) -> Result<i32> {
+        let Self {
+            child,
+            commands,
+            replies,
+        } = self;
+        drop((commands, replies));
+        child.wait()
+    }
+
+    /// Waits until the child waits for a command.
+    pub fn until_idle(&self) -> Result<()> {
+        until_blocked(self.tid(), libc::SYS_read)
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Syscalls with every register set, and every register read back.
+
+use std::{arch::global_asm, mem::offset_of};
+
+/// The registers of a task. The order is that of the assembly below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub flags: u64,
+    pub rip: u64,
+    pub rsp: u64,
+    pub ymm: [[u64; 4]; 16],
+}
+
+/// The arithmetic flags and DF: what a program may set at will.
+pub const USER_FLAGS: u64 = 0xcd5;
+/// Always one, and IF.
+pub const FIXED_FLAGS: u64 = 0x202;
+
+impl Registers {
+    pub const ZERO: Self = Self {
+        rax: 0,
+        rbx: 0,
+        rcx: 0,
+        rdx: 0,
+        rsi: 0,
+        rdi: 0,
+        rbp: 0,
+        r8: 0,
+        r9: 0,
+        r10: 0,
+        r11: 0,
+        r12: 0,
+        r13: 0,
+        r14: 0,
+        r15: 0,
+        flags: 0,
+        rip: 0,
+        rsp: 0,
+        ymm: [[0; 4]; 16],
+    };
+
+    /// Random values in every register, from `seed`; the call's number is the caller's to set.
+    pub fn random(seed: &mut u64) -> Self {
+        let mut next = || {
+            // splitmix64
+            *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = *seed;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        };
+        let mut regs = Self::ZERO;
+        for reg in [
+            &mut regs.rbx,
+            &mut regs.rcx,
+            &mut regs.rdx,
+            &mut regs.rsi,
+            &mut regs.rdi,
+            &mut regs.rbp,
+            &mut regs.r8,
+            &mut regs.r9,
+            &mut regs.r10,
+            &mut regs.r11,
+            &mut regs.r12,
+            &mut regs.r13,
+            &mut regs.r14,
+            &mut regs.r15,
+        ] {
+            *reg = next();
+        }
+        regs.flags = FIXED_FLAGS | (next() & USER_FLAGS);
+        for lane in regs.ymm.iter_mut().flatten() {
+            *lane = next();
+        }
+        regs
+    }
+
+    /// What SYSCALL leaves in the registers of a call that changes none but its result.
+    pub fn after(&self, rax: u64, seen: &Self) -> Self {
+        Self {
+            rax,
+            rcx: seen.rip,
+            r11: self.flags,
+            rip: seen.rip,
+            rsp: seen.rsp,
+            ..self.clone()
+        }
+    }
+
+    /// The names of the registers that differ.
+    pub fn difference(&self, other: &Self) -> String {
+        let mut names = String::new();
+        macro_rules! compare {
+            ($($reg:ident)*) => { $(
+                if self.$reg != other.$reg {
+                    names += &format!("{} {:#x} != {:#x} ", stringify!($reg), self.$reg, other.$reg);
+                }
+            )* };
+        }
+        compare!(rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 flags rip rsp);
+        for (i, (a, b)) in self.ymm.iter().zip(&other.ymm).enumerate() {
+            if a != b {
+                names += &format!("ymm{i} {a:x?} != {b:x?} ");
+            }
+        }
+        names
+    }
+}
+
+extern "C" {
+    /// Loads `before`, makes the syscall, and stores what is then in the registers to `after`.
+    ///
+    /// A child that returns from the call stores to `child` and exits. With a stack of its own, it
+    /// finds at the stack's top the words that [`child_stack`] puts there.
+    fn syscall_with_registers(
+        before: *const Registers,
+        after: *mut Registers,
+        child: *mut Registers,
+    );
+    /// Without the vector registers, for machines that lack AVX.
+    fn syscall_without_vectors(
+        before: *const Registers,
+        after: *mut Registers,
+        child: *mut Registers,
+    );
+}
+
+/// What a child with a stack of its own needs at the top of it.
+pub fn child_stack(stack: &mut [u64], child: *mut Registers) -> u64 {
+    let top = stack.len() - 4;
+    stack[top] = child as u64;
+    stack[top + 1] = 0;
+    stack[top..].as_ptr() as u64
+}
+
+pub fn has_avx() -> bool {
+    std::arch::is_x86_feature_detected!("avx")
+}
+
+/// Makes a syscall with these registers; returns what it left in them.
+pub fn syscall(before: &Registers) -> Registers {
+    syscall_forking(before, std::ptr::null_mut())
+}
+
+/// The same for a call that may return in a child as well, whose registers go to `child`.
+pub fn syscall_forking(before: &Registers, child: *mut Registers) -> Registers {
+    let mut before = before.clone();
+    let mut after = Registers::ZERO;
+    if has_avx() {
+        // SAFETY: The calls that tests make change no memory that Rust knows of.
+        unsafe { syscall_with_registers(&before, &mut after, child) };
+    } else {
+        before.ymm = Registers::ZERO.ymm;
+        // SAFETY: As above.
+        unsafe { syscall_without_vectors(&before, &mut after, child) };
+    }
+    after
+}
+
+macro_rules! syscall_asm {
+    ($name:literal, $load:literal, $store:literal) => {
+        global_asm!(
+            concat!(".globl ", $name),
+            concat!($name, ":"),
+            "push rbx; push rbp; push r12; push r13; push r14; push r15",
+            "push rsi",
+            "push rdx",
+            $load,
+            "push qword ptr [rdi + {flags}]",
+            "popfq",
+            "mov rax, [rdi + {rax}]",
+            "mov rbx, [rdi + {rbx}]",
+            "mov rcx, [rdi + {rcx}]",
+            "mov rdx, [rdi + {rdx}]",
+            "mov rsi, [rdi + {rsi}]",
+            "mov rbp, [rdi + {rbp}]",
+            "mov r8, [rdi + {r8}]",
+            "mov r9, [rdi + {r9}]",
+            "mov r10, [rdi + {r10}]",
+            "mov r11, [rdi + {r11}]",
+            "mov r12, [rdi + {r12}]",
+            "mov r13, [rdi + {r13}]",
+            "mov r14, [rdi + {r14}]",
+            "mov r15, [rdi + {r15}]",
+            "mov rdi, [rdi + {rdi}]",
+            "syscall",
+            "2:",
+            "push rdi",
+            "pushfq",
+            "mov rdi, [rsp + 24]",
+            "test rax, rax",
+            "jnz 3f",
+            "cmp qword ptr [rsp + 16], 0",
+            "je 3f",
+            "mov rdi, [rsp + 16]",
+            "3:",
+            "mov [rdi + {rax}], rax",
+            "mov [rdi + {rbx}], rbx",
+            "mov [rdi + {rcx}], rcx",
+            "mov [rdi + {rdx}], rdx",
+            "mov [rdi + {rsi}], rsi",
+            "mov [rdi + {rbp}], rbp",
+            "mov [rdi + {r8}], r8",
+            "mov [rdi + {r9}], r9",
+            "mov [rdi + {r10}], r10",
+            "mov [rdi + {r11}], r11",
+            "mov [rdi + {r12}], r12",
+            "mov [rdi + {r13}], r13",
+            "mov [rdi + {r14}], r14",
+            "mov [rdi + {r15}], r15",
+            "pop qword ptr [rdi + {flags}]",
+            "pop qword ptr [rdi + {rdi}]",
+            "mov [rdi + {rsp}], rsp",
+            "lea rax, [rip + 2b]",
+            "mov [rdi + {rip}], rax",
+            "cld",
+            $store,
+            "pop rdx",
+            "pop rsi",
+            // The buffer that was used tells whether this is a child.
+            "cmp rdi, rsi",
+            "jne 4f",
+            "pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx",
+            "ret",
+            "4:",
+            "mov eax, 60",
+            "xor edi, edi",
+            "syscall",
+            "ud2",
+            rax = const offset_of!(Registers, rax),
+            rbx = const offset_of!(Registers, rbx),
+            rcx = const offset_of!(Registers, rcx),
+            rdx = const offset_of!(Registers, rdx),
+            rsi = const offset_of!(Registers, rsi),
+            rdi = const offset_of!(Registers, rdi),
+            rbp = const offset_of!(Registers, rbp),
+            r8 = const offset_of!(Registers, r8),
+            r9 = const offset_of!(Registers, r9),
+            r10 = const offset_of!(Registers, r10),
+            r11 = const offset_of!(Registers, r11),
+            r12 = const offset_of!(Registers, r12),
+            r13 = const offset_of!(Registers, r13),
+            r14 = const offset_of!(Registers, r14),
+            r15 = const offset_of!(Registers, r15),
+            flags = const offset_of!(Registers, flags),
+            rip = const offset_of!(Registers, rip),
+            rsp = const offset_of!(Registers, rsp),
+            ymm = const offset_of!(Registers, ymm),
+        );
+    };
+}
+
+syscall_asm!(
+    "syscall_with_registers",
+    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nvmovdqu ymm\\i, [rdi + {ymm} + 32 * \\i]\n.endr",
+    ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nvmovdqu [rdi + {ymm} + 32 * \\i], ymm\\i\n.endr"
+);
+syscall_asm!("syscall_without_vectors", "/* {ymm} */", "/* {ymm} */");

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's files, as an administrator uses them.
+
+use anyhow::{ensure, Context, Result};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+pub const SYSFS: &str = "/sys/kernel/slowpath";
+pub const CONFIGFS: &str = "/sys/kernel/config/slowpath";
+
+/// Writes with one write(2), as the interface wants it.
+pub fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> io::Result<()> {
+    let text = text.as_ref();
+    let written = fs::OpenOptions::new().write(true).open(path)?.write(text)?;
+    if written == text.len() {
+        Ok(())
+    } else {
+        Err(io::Error::other("a short write"))
+    }
+}
+
+/// Reads a value, without its newline.
+pub fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_string())
+}
+
+/// Writes a file of the root directory.
+pub fn set(name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
+    write(format!("{SYSFS}/{name}"), text)
+}
+
+pub fn attach(tid: i32) -> Result<Task> {
+    set("attach", tid.to_string()).with_context(|| format!("attaching {tid}"))?;
+    Ok(Task { tid })
+}
+
+pub fn detach(tid: i32) -> Result<()> {
+    set("detach", tid.to_string()).with_context(|| format!("detaching {tid}"))
+}
+
+/// The TIDs that name directories.
+pub fn tasks() -> Result<Vec<i32>> {
+    let mut tids = Vec::new();
+    for entry in fs::read_dir(format!("{SYSFS}/tasks"))? {
+        tids.push(entry?.file_name().to_string_lossy().parse()?);
+    }
+    tids.sort_unstable();
+    Ok(tids)
+}
+
+/// An attachment's directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    pub tid: i32,
+}
+
+impl Task {
+    pub fn path(self, name: &str) -> PathBuf {
+        format!("{SYSFS}/tasks/{}/{name}", self.tid).into()
+    }
+
+    pub fn exists(self) -> bool {
+        self.path("").exists()
+    }
+
+    pub fn get(self, name: &str) -> Result<String> {
+        read(self.path(name))
+    }
+
+    pub fn set(self, name: &str, text: &str) -> Result<()> {
+        write(self.path(name), text).with_context(|| format!("{name} {text}"))
+    }
+
+    /// A counter.
+    pub fn stat(self, name: &str) -> Result<u64> {
+        Ok(read(self.path("stats").join(name))?.parse()?)
+    }
+}
+
+/// A counter of all attachments.
+pub fn total(name: &str) -> Result<u64> {
+    Ok(read(format!("{SYSFS}/stats/{name}"))?.parse()?)
+}
+
+/// A policy, removed when dropped.
+pub struct Policy {
+    pub name: &'static str,
+}
+
+impl Policy {
+    pub fn new(name: &'static str, rules: &str) -> Result<Self> {
+        fs::create_dir(format!("{CONFIGFS}/{name}")).with_context(|| format!("mkdir {name}"))?;
+        let policy = Self { name };
+        // A write of nothing is none.
+        if !rules.is_empty() {
+            policy.set("rules", rules)?;
+        }
+        Ok(policy)
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        format!("{CONFIGFS}/{}/{file}", self.name).into()
+    }
+
+    pub fn set(&self, file: &str, text: &str) -> Result<()> {
+        write(self.path(file), text).with_context(|| format!("{file} {text:?}"))
+    }
+
+    pub fn get(&self, file: &str) -> Result<String> {
+        read(self.path(file))
+    }
+
+    /// How often a line of the rules has decided.
+    pub fn hits(&self, line: usize) -> Result<u64> {
+        let hits = self.get("hits")?;
+        let line = hits.lines().nth(line).context("no such line")?;
+        Ok(line.split(' ').next().unwrap_or_default().parse()?)
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        // In use still, where a test failed: `reset()` removes it.
+        let _ = fs::remove_dir(self.path(""));
+    }
+}
+
+pub fn is_loaded() -> bool {
+    Path::new(SYSFS).exists()
+}
+
+fn knobs(dir: &Path, text: &mut String) -> Result<()> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir)?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<io::Result<_>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            if !path.ends_with("stats") {
+                knobs(&path, text)?;
+            }
+        } else if !path.ends_with("hits") {
+            // Some can only be written.
+            let value = fs::read_to_string(&path).unwrap_or_default();
+            *text += &format!("{}: {value:?}\n", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Every knob and its value, to show that nothing has changed.
+pub fn state() -> Result<String> {
+    let mut text = String::new();
+    knobs(Path::new(SYSFS), &mut text)?;
+    knobs(Path::new(CONFIGFS), &mut text)?;
+    Ok(text)
+}
+
+/// Brings the module into the state in which it is after it was loaded.
+pub fn reset() -> Result<()> {
+    ensure!(is_loaded(), "the module is not loaded");
+    set("detach", "all")?;
+    set("force_all", "0")?;
+    set("enabled", "1")?;
+    for entry in fs::read_dir(CONFIGFS)? {
+        fs::remove_dir(entry?.path())?;
+    }
+    ensure!(tasks()?.is_empty(), "attachments are left");
+    Ok(())
+}

@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attaching and detaching tasks in every state, and the switches.
+
+use crate::{
+    process::{getppid, gettid, pipe, until, until_blocked, Child, Puppet},
+    slowpath::{attach, detach, read, set, tasks, total, Policy, Task, SYSFS},
+};
+use anyhow::{ensure, Result};
+use std::{
+    io::{Read, Write},
+    sync::{
+        atomic::{AtomicI32, AtomicU64, Ordering::SeqCst},
+        Arc,
+    },
+};
+
+super::tests! {
+    attach_self
+    attach_child
+    attach_spinning_task
+    attach_blocked_task_sees_exit_without_entry
+    attach_stopped_task
+    attach_other_thread
+    attach_in_pid_namespace
+    attach_number_of_other_namespace
+    attach_shows_directory
+    attach_again_after_detach
+    attach_many
+    detach_self
+    detach_blocked_task
+    detach_all
+    detach_in_pid_namespace
+    toggle_attachment
+    toggle_attachment_of_spinning_task
+    toggle_module
+    toggle_is_kept_apart
+    force_all_reaches_nobody_else
+    force_all_respects_toggle
+    totals_keep_what_is_gone
+    exit_removes_attachment
+    kill_removes_attachment
+    zombie_has_no_attachment
+    tid_reuse
+    exit_classes_are_counted
+    exit_path_is_counted
+}
+
+fn calls(n: u8) -> i64 {
+    for _ in 0..n {
+        getppid();
+    }
+    0
+}
+
+/// A child that makes as many `getppid` calls as each command says.
+fn caller() -> Result<Puppet> {
+    let puppet = Puppet::new(calls)?;
+    puppet.until_idle()?;
+    Ok(puppet)
+}
+
+/// What a command to a `Puppet` costs beside what it does: the reply and the next wait.
+const COMMAND: u64 = 2;
+
+/// Lets the child make calls, and checks that all of them are counted.
+fn check_counted(puppet: &mut Puppet, task: Task) -> Result<()> {
+    let (entries, exits) = (task.stat("entries")?, task.stat("exits")?);
+    puppet.call(50)?;
+    let entries = task.stat("entries")? - entries;
+    let exits = task.stat("exits")? - exits;
+    ensure!(
+        entries == 50 + COMMAND,
+        "{entries} entries for {} calls",
+        50 + COMMAND
+    );
+    ensure!(
+        exits == 50 + COMMAND,
+        "{exits} exits for {} calls",
+        50 + COMMAND
+    );
+    Ok(())
+}
+
+fn check_not_counted(puppet: &mut Puppet, task: Task) -> Result<()> {
+    let before = (task.stat("entries")?, task.stat("exits")?);
+    puppet.call(50)?;
+    let after = (task.stat("entries")?, task.stat("exits")?);
+    ensure!(before == after, "counted from {before:?} to {after:?}");
+    Ok(())
+}
+
+fn attach_self() -> Result<()> {
+    let task = attach(gettid())?;
+    let entries = task.stat("entries")?;
+    let again = task.stat("entries")?;
+    calls(100);
+    let after = task.stat("entries")?;
+    // What reading a counter costs is the same each time.
+    ensure!(
+        after - again == again - entries + 100,
+        "{entries} {again} {after}"
+    );
+    Ok(())
+}
+
+fn attach_child() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    check_counted(&mut puppet, task)?;
+    check_counted(&mut puppet, task)
+}
+
+/// A child that spins until it gets SIGUSR1, then makes 7 calls and spins on.
+fn spinner() -> Result<Child> {
+    extern "C" fn handler(_: i32) {
+        calls(7);
+    }
+    // SAFETY: A new mapping, shared with the child.
+    let shared = unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        &*page.cast::<AtomicU64>()
+    };
+    let child = Child::fork(|| {
+        // SAFETY: The handler is async-signal-safe.
+        unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
+        loop {
+            shared.fetch_add(1, SeqCst);
+        }
+    })?;
+    until("spinning", || Ok(shared.load(SeqCst) > 0))?;
+    Ok(child)
+}
+
+fn attach_spinning_task() -> Result<()> {
+    let child = spinner()?;
+    let task = attach(child.pid)?;
+    ensure!(task.stat("entries")? == 0 && task.stat("exits")? == 0);
+    child.kill(libc::SIGUSR1);
+    // The calls, and the return from the handler.
+    until("counted", || Ok(task.stat("entries")? == 8))?;
+    until("counted", || Ok(task.stat("exits")? == 8))
+}
+
+fn attach_blocked_task_sees_exit_without_entry() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    ensure!(task.stat("entries")? == 0 && task.stat("exits")? == 0);
+    puppet.call(0)?;
+    // Out of a read that was entered before; write; into a read that is not over.
+    let counts = (task.stat("entries")?, task.stat("exits")?);
+    ensure!(counts == (2, 2), "{counts:?}");
+    puppet.call(0)?;
+    let counts = (task.stat("entries")?, task.stat("exits")?);
+    ensure!(counts == (4, 4), "{counts:?}");
+    Ok(())
+}
+
+fn attach_stopped_task() -> Result<()> {
+    let mut puppet = caller()?;
+    puppet.child.kill(libc::SIGSTOP);
+    until("stopped", || {
+        Ok(std::fs::read_to_string(format!("/proc/{}/stat", puppet.tid()))?.contains(") T "))
+    })?;
+    let task = attach(puppet.tid())?;
+    puppet.child.kill(libc::SIGCONT);
+    puppet.until_idle()?;
+    check_counted(&mut puppet, task)
+}
+
+fn attach_other_thread() -> Result<()> {
+    let tid = Arc::new(AtomicI32::new(0));
+    let (mut commands_in, mut commands) = pipe()?;
+    let (mut replies, mut replies_out) = pipe()?;
+    let thread_tid = tid.clone();
+    let thread = std::thread::spawn(move || -> Result<()> {
+        thread_tid.store(gettid(), SeqCst);
+        let mut byte = [0];
+        while commands_in.read(&mut byte)? == 1 {
+            calls(byte[0]);
+            replies_out.write_all(&byte)?;
+        }
+        Ok(())
+    });
+    until("started", || Ok(tid.load(SeqCst) != 0))?;
+    let tid = tid.load(SeqCst);
+    until_blocked(tid, libc::SYS_read)?;
+
+    let task = attach(tid)?;
+    calls(100);
+    ensure!(task.stat("entries")? == 0, "the other thread is counted");
+    let mut byte = [9];
+    commands.write_all(&byte)?;
+    replies.read_exact(&mut byte)?;
+    until_blocked(tid, libc::SYS_read)?;
+    let entries = task.stat("entries")?;
+    ensure!(entries == 11, "{entries} entries for 11 calls");
+    drop(commands);
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("the thread panicked"))?
+}
+
+/// Runs `f` in a child that is the first task of a PID namespace; returns its exit status.
+fn in_pid_namespace(f: impl FnOnce() -> i32) -> Result<i32> {
+    let outer = Child::fork(|| {
+        // SAFETY: Changes nothing but this child.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            return 100;
+        }
+        match Child::fork(f).and_then(Child::wait) {
+            Ok(status) => status,
+            Err(_) => 101,
+        }
+    })?;
+    outer.wait()
+}
+
+fn errno(result: std::io::Result<()>) -> i32 {
+    result.err().and_then(|e| e.raw_os_error()).unwrap_or(0)
+}
+
+fn attach_in_pid_namespace() -> Result<()> {
+    let before = total("entries")?;
+    let status = in_pid_namespace(|| {
+        // Ourselves, as we see it. The directory has the number that the system sees.
+        if errno(set("attach", "1")) != 0 {
+            return 1;
+        }
+        calls(100);
+        match tasks() {
+            Ok(tids) if tids.len() == 1 && tids[0] != 1 => 0,
+            _ => 2,
+        }
+    })?;
+    ensure!(status == 0, "exit status {status}");
+    ensure!(tasks()?.is_empty());
+    until("counted", || Ok(total("entries")? >= before + 100))
+}
+
+fn attach_number_of_other_namespace() -> Result<()> {
+    let puppet = caller()?;
+    let tid = puppet.tid();
+    let status = in_pid_namespace(|| errno(set("attach", tid.to_string())))?;
+    ensure!(status == libc::ESRCH, "exit status {status}");
+    ensure!(tasks()?.is_empty());
+    Ok(())
+}
+
+fn detach_in_pid_namespace() -> Result<()> {
+    let status = in_pid_namespace(|| {
+        if errno(set("attach", "1")) != 0 {
+            return 1;
+        }
+        if errno(set("detach", "1")) != 0 {
+            return 2;
+        }
+        tasks().map_or(3, |tids| i32::from(!tids.is_empty()))
+    })?;
+    ensure!(status == 0, "exit status {status}");
+    Ok(())
+}
+
+fn attach_shows_directory() -> Result<()> {
+    let puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    ensure!(tasks()? == [puppet.tid()]);
+    for (file, value) in [
+        ("enabled", "1"),
+        ("inherit", "0"),
+        ("policy", "none"),
+        ("exit_path", "auto"),
+        ("members", "1"),
+    ] {
+        ensure!(task.get(file)? == value, "{file} is {}", task.get(file)?);
+    }
+    for entry in std::fs::read_dir(task.path("stats"))? {
+        ensure!(read(entry?.path())? == "0");
+    }
+    detach(puppet.tid())?;
+    ensure!(!task.exists());
+    Ok(())
+}
+
+fn attach_again_after_detach() -> Result<()> {
+    let mut puppet = caller()?;
+    for _ in 0..20 {
+        let task = attach(puppet.tid())?;
+        check_counted(&mut puppet, task)?;
+        detach(puppet.tid())?;
+        ensure!(tasks()?.is_empty());
+    }
+    Ok(())
+}
+
+fn attach_many() -> Result<()> {
+    let mut puppets = (0..30).map(|_| caller()).collect::<Result<Vec<_>>>()?;
+    let tasks = puppets
+        .iter()
+        .map(|p| attach(p.tid()))
+        .collect::<Result<Vec<_>>>()?;
+    for (puppet, task) in puppets.iter_mut().zip(tasks) {
+        check_counted(puppet, task)?;
+    }
+    Ok(())
+}
+
+fn detach_self() -> Result<()> {
+    attach(gettid())?;
+    let before = total("entries")?;
+    detach(gettid())?;
+    // This one call is the last that is seen.
+    let after = total("entries")?;
+    calls(100);
+    ensure!(total("entries")? == after, "counted after detaching");
+    ensure!(after > before);
+    Ok(())
+}
+
+fn detach_blocked_task() -> Result<()> {
+    let mut puppet = caller()?;
+    attach(puppet.tid())?;
+    puppet.call(3)?;
+    let before = (total("entries")?, total("exits")?);
+    detach(puppet.tid())?;
+    puppet.call(50)?;
+    let after = (total("entries")?, total("exits")?);
+    ensure!(before == after, "counted from {before:?} to {after:?}");
+    Ok(())
+}
+
+fn detach_all() -> Result<()> {
+    let mut puppets = (0..8).map(|_| caller()).collect::<Result<Vec<_>>>()?;
+    for puppet in &puppets {
+        attach(puppet.tid())?;
+    }
+    ensure!(tasks()?.len() == 8);
+    set("detach", "all")?;
+    ensure!(tasks()?.is_empty());
+    let before = total("entries")?;
+    for puppet in &mut puppets {
+        puppet.call(5)?;
+    }
+    ensure!(total("entries")? == before);
+    Ok(())
+}
+
+fn toggle_attachment() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    for _ in 0..5 {
+        task.set("enabled", "0")?;
+        ensure!(task.get("enabled")? == "0");
+        check_not_counted(&mut puppet, task)?;
+        task.set("enabled", "1")?;
+        ensure!(task.get("enabled")? == "1");
+        // The read in which the child waits was entered while the switch was off.
+        puppet.call(0)?;
+        check_counted(&mut puppet, task)?;
+    }
+    Ok(())
+}
+
+fn toggle_attachment_of_spinning_task() -> Result<()> {
+    let child = spinner()?;
+    let task = attach(child.pid)?;
+    task.set("enabled", "0")?;
+    child.kill(libc::SIGUSR1);
+    until("the signal was handled", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.pid))?;
+        Ok(status.contains("SigPnd:\t0000000000000000\n")
+            && status.contains("ShdPnd:\t0000000000000000\n"))
+    })?;
+    task.set("enabled", "1")?;
+    let before = task.stat("entries")?;
+    ensure!(before <= 8);
+    child.kill(libc::SIGUSR1);
+    until("counted", || Ok(task.stat("entries")? >= 8))
+}
+
+fn toggle_module() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    set("enabled", "0")?;
+    ensure!(read(format!("{SYSFS}/enabled"))? == "0");
+    check_not_counted(&mut puppet, task)?;
+
+    let mut late = caller()?;
+    let late_task = attach(late.tid())?;
+    check_not_counted(&mut late, late_task)?;
+
+    set("enabled", "1")?;
+    puppet.call(0)?;
+    late.call(0)?;
+    check_counted(&mut puppet, task)?;
+    check_counted(&mut late, late_task)
+}
+
+fn toggle_is_kept_apart() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    task.set("enabled", "0")?;
+    set("enabled", "0")?;
+    set("enabled", "1")?;
+    ensure!(
+        task.get("enabled")? == "0",
+        "the module's switch changed the attachment's"
+    );
+    check_not_counted(&mut puppet, task)
+}
+
+fn force_all_reaches_nobody_else() -> Result<()> {
+    let mut puppet = caller()?;
+    let before = total("entries")?;
+    set("force_all", "1")?;
+    ensure!(read(format!("{SYSFS}/force_all"))? == "1");
+    puppet.call(50)?;
+    let mut late = caller()?;
+    late.call(50)?;
+    ensure!(
+        total("entries")? == before,
+        "a task that nobody attached was counted"
+    );
+    // Attached tasks work as ever meanwhile.
+    let task = attach(puppet.tid())?;
+    puppet.call(0)?;
+    check_counted(&mut puppet, task)?;
+    set("force_all", "0")?;
+    ensure!(read(format!("{SYSFS}/force_all"))? == "0");
+    check_counted(&mut puppet, task)
+}
+
+fn force_all_respects_toggle() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    task.set("enabled", "0")?;
+    set("force_all", "1")?;
+    check_not_counted(&mut puppet, task)?;
+    task.set("enabled", "1")?;
+    set("enabled", "0")?;
+    check_not_counted(&mut puppet, task)
+}
+
+fn totals_keep_what_is_gone() -> Result<()> {
+    let before = (total("entries")?, total("exits")?);
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    puppet.call(100)?;
+    let counted = (task.stat("entries")?, task.stat("exits")?);
+    ensure!(total("entries")? - before.0 == counted.0);
+    detach(puppet.tid())?;
+    ensure!(
+        total("entries")? - before.0 == counted.0,
+        "entries are lost"
+    );
+    ensure!(total("exits")? - before.1 == counted.1, "exits are lost");
+    Ok(())
+}
+
+fn exit_removes_attachment() -> Result<()> {
+    let puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    let policy = Policy::new("exits", "default log")?;
+    task.set("policy", "exits")?;
+    ensure!(puppet.end()? == 0);
+    ensure!(!task.exists() && tasks()?.is_empty());
+    // And nobody uses the policy any more.
+    std::fs::remove_dir(policy.path(""))?;
+    Ok(())
+}
+
+fn kill_removes_attachment() -> Result<()> {
+    for _ in 0..20 {
+        let child = spinner()?;
+        let task = attach(child.pid)?;
+        child.kill(libc::SIGKILL);
+        ensure!(child.wait()? == 256 + libc::SIGKILL);
+        ensure!(!task.exists() && tasks()?.is_empty());
+    }
+    Ok(())
+}
+
+fn zombie_has_no_attachment() -> Result<()> {
+    let puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    puppet.child.kill(libc::SIGKILL);
+    puppet.child.wait_zombie()?;
+    ensure!(!task.exists(), "the directory of a zombie is still there");
+    Ok(())
+}
+
+fn tid_reuse() -> Result<()> {
+    for _ in 0..10 {
+        let puppet = caller()?;
+        let tid = puppet.tid();
+        let task = attach(tid)?;
+        puppet.child.kill(libc::SIGKILL);
+        puppet.child.wait()?;
+
+        let policy = total("entries")?;
+        // The next task gets the number that is free again.
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (tid - 1).to_string())?;
+        let mut next = caller()?;
+        ensure!(next.tid() == tid, "the number was not used again");
+        ensure!(!task.exists());
+        next.call(50)?;
+        ensure!(
+            total("entries")? == policy,
+            "a new task with the old number is counted"
+        );
+        ensure!(crate::slowpath::detach(tid).is_err());
+        let task = attach(tid)?;
+        check_counted(&mut next, task)?;
+    }
+    Ok(())
+}
+
+fn exit_classes_are_counted() -> Result<()> {
+    let mut puppet = Puppet::new(|_| {
+        extern "C" fn handler(_: i32) {}
+        // SAFETY: The handler does nothing; the signal goes to this task, at the exit of the call.
+        unsafe {
+            libc::signal(libc::SIGUSR1, handler as *const () as usize);
+            libc::raise(libc::SIGUSR1);
+        }
+        0
+    })?;
+    puppet.until_idle()?;
+    let task = attach(puppet.tid())?;
+    ensure!(task.stat("signal")? == 0);
+    puppet.call(0)?;
+    ensure!(
+        task.stat("signal")? == 1,
+        "{} exits with a signal",
+        task.stat("signal")?
+    );
+    Ok(())
+}
+
+fn exit_path_is_counted() -> Result<()> {
+    let mut puppet = caller()?;
+    let task = attach(puppet.tid())?;
+    puppet.call(10)?;
+    ensure!(task.stat("iret")? == 0 && task.stat("sysret")? == 12);
+    task.set("exit_path", "iret")?;
+    ensure!(task.get("exit_path")? == "iret");
+    puppet.call(10)?;
+    ensure!(task.stat("iret")? == 12 && task.stat("sysret")? == 12);
+    task.set("exit_path", "auto")?;
+    puppet.call(10)?;
+    ensure!(task.stat("iret")? == 12 && task.stat("sysret")? == 24);
+    Ok(())
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every kind of bad write: the right error, and nothing changed.
+
+use crate::{
+    process::{gettid, Child, Puppet},
+    slowpath::{attach, set, state, write, Policy, CONFIGFS, SYSFS},
+};
+use anyhow::{ensure, Context, Result};
+use std::{
+    fs,
+    io::{self, Read, Seek, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+super::tests! {
+    bad_attach_numbers
+    bad_attach_no_such_task
+    bad_attach_twice
+    bad_attach_kernel_thread
+    bad_attach_zombie
+    bad_detach_numbers
+    bad_detach_no_such_task
+    bad_detach_not_attached
+    bad_switches
+    bad_attachment_switches
+    bad_attachment_policy
+    bad_attachment_exit_path
+    bad_rules
+    bad_rules_too_long
+    bad_mode
+    bad_policy_names
+    bad_modes_of_files
+    bad_unprivileged
+    bad_container_root
+    bad_passed_descriptor
+    removed_file_held_open
+}
+
+const NOT_NUMBERS: &[&str] = &[
+    "",
+    "\n",
+    " ",
+    "x",
+    "-1",
+    "0",
+    "+1",
+    " 1",
+    "1 ",
+    "1 2",
+    "1\n2",
+    "0x1",
+    "1.0",
+    "2147483648",
+    "99999999999999999999",
+    "\0",
+    "1\0",
+    "\u{ff}",
+    "ALL",
+    "none",
+];
+
+/// The write must fail with `errno`, and change nothing.
+fn refused(path: impl AsRef<Path>, text: impl AsRef<[u8]>, errno: i32) -> Result<()> {
+    let (path, text) = (path.as_ref(), text.as_ref());
+    let before = state()?;
+    let shown = String::from_utf8_lossy(&text[..text.len().min(40)]);
+    if text.is_empty() {
+        // A write of nothing does not reach the file: it writes nothing.
+        let _ = write(path, text);
+    } else {
+        let error = write(path, text)
+            .err()
+            .with_context(|| format!("{shown:?} was taken"))?;
+        ensure!(
+            error.raw_os_error() == Some(errno),
+            "{}: {shown:?}: {error}, not {}",
+            path.display(),
+            io::Error::from_raw_os_error(errno)
+        );
+    }
+    let after = state()?;
+    ensure!(before == after, "{shown:?} changed\n{before}to\n{after}");
+    Ok(())
+}
+
+fn root(name: &str) -> String {
+    format!("{SYSFS}/{name}")
+}
+
+fn bad_attach_numbers() -> Result<()> {
+    for text in NOT_NUMBERS.iter().chain(&["all"]) {
+        refused(root("attach"), text, libc::EINVAL)?;
+    }
+    refused(root("attach"), "1".repeat(4000), libc::EINVAL)
+}
+
+fn bad_attach_no_such_task() -> Result<()> {
+    refused(root("attach"), "2147483647", libc::ESRCH)?;
+    let gone = Child::fork(|| 0)?;
+    let pid = gone.pid;
+    gone.wait()?;
+    refused(root("attach"), pid.to_string(), libc::ESRCH)
+}
+
+fn bad_attach_twice() -> Result<()> {
+    let task = attach(gettid())?;
+    task.set("inherit", "1")?;
+    refused(root("attach"), gettid().to_string(), libc::EBUSY)?;
+    // Nor one that shares an attachment.
+    let puppet = Puppet::new(|_| 0)?;
+    refused(root("attach"), puppet.tid().to_string(), libc::EBUSY)
+}
+
+fn bad_attach_kernel_thread() -> Result<()> {
+    refused(root("attach"), "2", libc::EPERM)
+}
+
+fn bad_attach_zombie() -> Result<()> {
+    let child = Child::fork(|| 0)?;
+    child.wait_zombie()?;
+    refused(root("attach"), child.pid.to_string(), libc::ESRCH)
+}
+
+fn bad_detach_numbers() -> Result<()> {
+    attach(gettid())?;
+    for text in NOT_NUMBERS {
+        refused(root("detach"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_detach_no_such_task() -> Result<()> {
+    attach(gettid())?;
+    refused(root("detach"), "2147483647", libc::ESRCH)
+}
+
+fn bad_detach_not_attached() -> Result<()> {
+    refused(root("detach"), gettid().to_string(), libc::ESRCH)?;
+    attach(gettid())?;
+    set("detach", gettid().to_string())?;
+    refused(root("detach"), gettid().to_string(), libc::ESRCH)
+}
+
+const NOT_SWITCHES: &[&str] = &[
+    "", "\n", "2", "-1", "01", "on", "yes", "Y", " 1", "1 ", "1\n1", "1\0", "\u{ff}",
+];
+
+fn bad_switches() -> Result<()> {
+    for text in NOT_SWITCHES {
+        refused(root("enabled"), text, libc::EINVAL)?;
+        refused(root("force_all"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_attachment_switches() -> Result<()> {
+    let task = attach(gettid())?;
+    for text in NOT_SWITCHES {
+        refused(task.path("enabled"), text, libc::EINVAL)?;
+        refused(task.path("inherit"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_attachment_policy() -> Result<()> {
+    let task = attach(gettid())?;
+    let _policy = Policy::new("test", "getppid errno EPERM")?;
+    task.set("policy", "test")?;
+    refused(task.path("policy"), "\n", libc::EINVAL)?;
+    for name in [
+        "tes",
+        "testt",
+        "test ",
+        " test",
+        "TEST",
+        "test\n\n",
+        "../x",
+        "test/rules",
+        "\u{e4}",
+    ] {
+        refused(task.path("policy"), name, libc::ENOENT)?;
+    }
+    refused(task.path("policy"), b"\xff\xfe", libc::ENOENT)?;
+    refused(task.path("policy"), "x".repeat(4000), libc::ENOENT)?;
+    refused(task.path("policy"), "test\0", libc::EINVAL)
+}
+
+fn bad_attachment_exit_path() -> Result<()> {
+    let task = attach(gettid())?;
+    task.set("exit_path", "iret")?;
+    for text in ["", "\n", "IRET", "sysret", "auto iret", " auto", "1"] {
+        refused(task.path("exit_path"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_rules() -> Result<()> {
+    let policy = Policy::new("test", "getppid errno EPERM\ndefault log")?;
+    for text in [
+        "getppid",
+        "getppid frobnicate",
+        "getppid errno",
+        "getppid errno EFOO",
+        "getppid errno 0",
+        "getppid errno 4096",
+        "getppid errno 512",
+        "getppid return",
+        "getppid return x",
+        "getppid allow allow",
+        "nosuchcall allow",
+        "512 allow",
+        "-1 allow",
+        "restart_syscall errno EPERM",
+        "default",
+        "default log\ndefault log",
+        "getppid allow\nfoo",
+        "getppid allow\0",
+        "\u{fc} allow",
+    ] {
+        refused(policy.path("rules"), text, libc::EINVAL)?;
+    }
+    refused(policy.path("rules"), b"getppid \xff\xff", libc::EINVAL)
+}
+
+fn bad_rules_too_long() -> Result<()> {
+    let policy = Policy::new("test", "getppid errno EPERM")?;
+    for length in [4095, 4096, 5000, 100_000] {
+        let mut text = "getppid log\n".repeat(length / 12 + 1);
+        text.truncate(length);
+        refused(policy.path("rules"), text, libc::E2BIG)?;
+        refused(policy.path("rules"), "#".repeat(length), libc::E2BIG)?;
+    }
+    // Short to write, but too long to be read back.
+    refused(policy.path("rules"), "1 log\n".repeat(600), libc::E2BIG)?;
+    policy.set("rules", &"#".repeat(4094))?;
+    policy.set("rules", &"getppid log\n".repeat(100))?;
+    ensure!(policy.get("hits")?.lines().count() == 101);
+    Ok(())
+}
+
+fn bad_mode() -> Result<()> {
+    let policy = Policy::new("test", "")?;
+    for text in ["", "\n", "ENFORCE", "enforce log", " log", "1"] {
+        refused(policy.path("mode"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_policy_names() -> Result<()> {
+    let _policy = Policy::new("test", "")?;
+    let before = state()?;
+    for (name, errno) in [
+        ("none", libc::EINVAL),
+        ("a b", libc::EINVAL),
+        ("a\nb", libc::EINVAL),
+        ("\u{fc}", libc::EINVAL),
+        ("test", libc::EEXIST),
+        ("test/sub", libc::EPERM),
+    ] {
+        let error = fs::create_dir(format!("{CONFIGFS}/{name}"))
+            .err()
+            .context("was made")?;
+        ensure!(error.raw_os_error() == Some(errno), "{name:?}: {error}");
+    }
+    ensure!(state()? == before);
+    Ok(())
+}
+
+fn bad_modes_of_files() -> Result<()> {
+    let task = attach(gettid())?;
+    let mode = |path: &Path| -> Result<u32> {
+        Ok(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path)?.permissions()) & 0o777)
+    };
+    for (path, want) in [
+        (root("enabled").into(), 0o600),
+        (root("force_all").into(), 0o600),
+        (root("attach").into(), 0o200),
+        (root("detach").into(), 0o200),
+        (root("stats/entries").into(), 0o400),
+        (task.path("enabled"), 0o600),
+        (task.path("inherit"), 0o600),
+        (task.path("policy"), 0o600),
+        (task.path("exit_path"), 0o600),
+        (task.path("members"), 0o400),
+        (task.path("stats/allow"), 0o400),
+    ] {
+        ensure!(
+            mode(&path)? == want,
+            "{}: {:o}",
+            path.display(),
+            mode(&path)?
+        );
+    }
+    Ok(())
+}
+
+/// Drops every privilege of this process.
+fn become_nobody() -> bool {
+    // SAFETY: Changes credentials only.
+    unsafe {
+        libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(65534) == 0
+            && libc::setuid(65534) == 0
+    }
+}
+
+fn errno<T>(result: io::Result<T>) -> i32 {
+    result.err().and_then(|e| e.raw_os_error()).unwrap_or(0)
+}
+
+fn bad_unprivileged() -> Result<()> {
+    let policy = Policy::new("test", "")?;
+    let task = attach(gettid())?;
+    let before = state()?;
+    let paths = [
+        root("attach").into(),
+        root("detach").into(),
+        root("enabled").into(),
+        root("force_all").into(),
+        task.path("enabled"),
+        task.path("policy"),
+        policy.path("rules"),
+        policy.path("mode"),
+    ];
+    let child = Child::fork(|| {
+        if !become_nobody() {
+            return 1;
+        }
+        for path in &paths {
+            if errno(write(path, "1")) != libc::EACCES {
+                return 2;
+            }
+        }
+        if errno(fs::read(root("stats/entries"))) != libc::EACCES {
+            return 3;
+        }
+        if errno(fs::create_dir(format!("{CONFIGFS}/mine"))) != libc::EACCES {
+            return 4;
+        }
+        0
+    })?;
+    let status = child.wait()?;
+    ensure!(status == 0, "exit status {status}");
+    ensure!(state()? == before);
+    Ok(())
+}
+
+/// Root in a user namespace of its own, with every capability there, and root's own files.
+fn bad_container_root() -> Result<()> {
+    let policy = Policy::new("test", "")?;
+    let task = attach(gettid())?;
+    let before = state()?;
+    let paths = [
+        root("attach").into(),
+        root("detach").into(),
+        task.path("enabled"),
+        policy.path("rules"),
+    ];
+    let child = Child::fork(|| {
+        // SAFETY: Changes this child only.
+        if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
+            return 1;
+        }
+        if fs::write("/proc/self/uid_map", "0 0 1\n").is_err() {
+            return 2;
+        }
+        for path in &paths {
+            if errno(write(path, "1")) != libc::EPERM {
+                return 3;
+            }
+        }
+        if errno(fs::create_dir(format!("{CONFIGFS}/mine"))) != libc::EPERM {
+            return 4;
+        }
+        0
+    })?;
+    let status = child.wait()?;
+    ensure!(status == 0, "exit status {status}");
+    ensure!(state()? == before);
+    Ok(())
+}
+
+fn bad_passed_descriptor() -> Result<()> {
+    let task = attach(gettid())?;
+    let before = state()?;
+    let mut enabled = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(task.path("enabled"))?;
+    let mut detach = fs::OpenOptions::new().write(true).open(root("detach"))?;
+    let child = Child::fork(|| {
+        if !become_nobody() {
+            return 1;
+        }
+        if errno(enabled.write(b"0")) != libc::EPERM {
+            return 2;
+        }
+        if errno(detach.write(b"all")) != libc::EPERM {
+            return 3;
+        }
+        if errno(enabled.rewind()) != 0 || errno(enabled.read(&mut [0; 10])) != libc::EPERM {
+            return 4;
+        }
+        0
+    })?;
+    let status = child.wait()?;
+    ensure!(status == 0, "exit status {status}");
+    ensure!(state()? == before);
+    Ok(())
+}
+
+fn removed_file_held_open() -> Result<()> {
+    let puppet = Puppet::new(|_| 0)?;
+    let task = attach(puppet.tid())?;
+    let mut enabled = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(task.path("enabled"))?;
+    let mut entries = fs::File::open(task.path("stats/entries"))?;
+    let mut text = String::new();
+    entries.read_to_string(&mut text)?;
+    set("detach", puppet.tid().to_string())?;
+    ensure!(errno(enabled.write(b"0")) == libc::ENODEV);
+    ensure!(errno(enabled.read(&mut [0; 10])) == libc::ENODEV);
+    ensure!(errno(FileExt::read_at(&entries, &mut [0; 10], 0)) == libc::ENODEV);
+    // And they do not act on what comes in its place.
+    let task = attach(puppet.tid())?;
+    ensure!(errno(enabled.write(b"0")) == libc::ENODEV);
+    ensure!(task.get("enabled")? == "1");
+    Ok(())
+}

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What children, threads and other programs make of an attachment.
+
+use crate::{
+    process::{getppid, gettid, pipe, reap, syscall, until, until_blocked, Child, Puppet},
+    slowpath::{attach, detach, tasks, Policy, Task},
+};
+use anyhow::{ensure, Context, Result};
+use std::{
+    fs,
+    io::{Read, Write},
+    process::Command,
+};
+
+super::tests! {
+    fork_does_not_inherit
+    fork_inherits
+    vfork_does_not_inherit
+    vfork_inherits
+    clone_inherits
+    clone3_inherits
+    thread_does_not_inherit
+    thread_inherits
+    grandchild_inherits
+    inherit_off_again
+    inherited_attachment_is_shared
+    detach_member_leaves_others
+    exec_keeps_attachment
+    exec_of_set_uid_program_keeps_attachment
+    exec_by_thread_renames
+    leader_exit_renames
+    last_member_removes
+    many_short_lived_children
+}
+
+const PLAIN: u8 = 0;
+const FORK: u8 = 1;
+const VFORK: u8 = 2;
+const CLONE: u8 = 3;
+const CLONE3: u8 = 4;
+
+/// What a forked child does: 10 calls, and waits to be killed.
+fn child_of_puppet() -> ! {
+    for _ in 0..10 {
+        getppid();
+    }
+    loop {
+        // SAFETY: Has no memory effects.
+        unsafe { libc::pause() };
+    }
+}
+
+/// A process that forks in the way it is told, and replies with the child's PID.
+fn parent() -> Result<Puppet> {
+    let puppet = Puppet::new(|command| match command {
+        FORK => match syscall(libc::SYS_fork, [0; 6]) {
+            0 => child_of_puppet(),
+            pid => pid,
+        },
+        CLONE => match syscall(libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0]) {
+            0 => child_of_puppet(),
+            pid => pid,
+        },
+        CLONE3 => {
+            let mut args = [0u64; 8];
+            args[4] = libc::SIGCHLD as u64;
+            match syscall(libc::SYS_clone3, [args.as_ptr() as u64, 64, 0, 0, 0, 0]) {
+                0 => child_of_puppet(),
+                pid => pid,
+            }
+        }
+        // The library makes this child as vfork does, in its parent's memory.
+        VFORK => Command::new("/bin/sleep")
+            .arg("1000")
+            .spawn()
+            .map_or(-1, |c| c.id().into()),
+        _ => 0,
+    })?;
+    puppet.until_idle()?;
+    Ok(puppet)
+}
+
+/// Kills a child of the puppet; it becomes ours only when the puppet ends.
+struct Grandchild(i32);
+
+impl Drop for Grandchild {
+    fn drop(&mut self) {
+        // SAFETY: The process is a child of our child, which does not reap it.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+    }
+}
+
+fn forked(puppet: &mut Puppet, how: u8) -> Result<Grandchild> {
+    let pid = puppet.call(how)?;
+    ensure!(pid > 0, "no child: {pid}");
+    Ok(Grandchild(pid as i32))
+}
+
+fn check_not_inherited(how: u8) -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    let child = forked(&mut puppet, how)?;
+    ensure!(task.get("members")? == "1");
+    ensure!(detach(child.0).is_err(), "the child is attached");
+    Ok(())
+}
+
+fn check_inherited(how: u8, wait: i64, calls: u64) -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    puppet.call(PLAIN)?;
+    let before = task.stat("entries")?;
+    let child = forked(&mut puppet, how)?;
+    until_blocked(child.0, wait)?;
+    ensure!(
+        task.get("members")? == "2",
+        "{} members",
+        task.get("members")?
+    );
+    ensure!(
+        tasks()? == [puppet.tid()],
+        "the child has a directory of its own"
+    );
+    let entries = task.stat("entries")? - before;
+    // The parent's own three, and what the child made, at least.
+    ensure!(entries >= 3 + calls, "{entries} entries");
+    detach(child.0)?;
+    ensure!(task.get("members")? == "1");
+    Ok(())
+}
+
+fn fork_does_not_inherit() -> Result<()> {
+    check_not_inherited(FORK)
+}
+
+fn fork_inherits() -> Result<()> {
+    check_inherited(FORK, libc::SYS_pause, 11)
+}
+
+fn vfork_does_not_inherit() -> Result<()> {
+    check_not_inherited(VFORK)
+}
+
+fn vfork_inherits() -> Result<()> {
+    check_inherited(VFORK, libc::SYS_clock_nanosleep, 10)
+}
+
+fn clone_inherits() -> Result<()> {
+    check_inherited(CLONE, libc::SYS_pause, 11)
+}
+
+fn clone3_inherits() -> Result<()> {
+    check_inherited(CLONE3, libc::SYS_pause, 11)
+}
+
+fn check_thread(inherit: bool) -> Result<()> {
+    let (mut tids, mut tid_out) = pipe()?;
+    let task = attach(gettid())?;
+    task.set("inherit", if inherit { "1" } else { "0" })?;
+    let (mut go_in, mut go) = pipe()?;
+    let thread = std::thread::spawn(move || {
+        let _ = tid_out.write_all(&gettid().to_ne_bytes());
+        let _ = go_in.read(&mut [0]);
+    });
+    let mut tid = [0; 4];
+    tids.read_exact(&mut tid)?;
+    let tid = i32::from_ne_bytes(tid);
+    let members = task.get("members")?;
+    let detached = detach(tid).is_ok();
+    go.write_all(&[0])?;
+    thread.join().ok().context("the thread panicked")?;
+    ensure!(detached == inherit, "detached: {detached}");
+    ensure!(
+        members == if inherit { "2" } else { "1" },
+        "{members} members"
+    );
+    Ok(())
+}
+
+fn thread_does_not_inherit() -> Result<()> {
+    check_thread(false)
+}
+
+fn thread_inherits() -> Result<()> {
+    check_thread(true)
+}
+
+fn grandchild_inherits() -> Result<()> {
+    let (mut pids, mut pids_out) = pipe()?;
+    let mut puppet = Puppet::new(move |_| {
+        if syscall(libc::SYS_fork, [0; 6]) == 0 {
+            if syscall(libc::SYS_fork, [0; 6]) == 0 {
+                let _ = pids_out.write_all(&gettid().to_ne_bytes());
+            }
+            child_of_puppet();
+        }
+        0
+    })?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    puppet.call(0)?;
+    let mut pid = [0; 4];
+    pids.read_exact(&mut pid)?;
+    let grandchild = Grandchild(i32::from_ne_bytes(pid));
+    ensure!(task.get("members")? == "3");
+    detach(grandchild.0)?;
+    ensure!(task.get("members")? == "2");
+    crate::slowpath::set("detach", "all")?;
+    kill_children(puppet.tid())
+}
+
+/// Kills the children of a process.
+fn kill_children(pid: i32) -> Result<()> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    for child in children.split_ascii_whitespace() {
+        drop(Grandchild(child.parse()?));
+    }
+    Ok(())
+}
+
+fn inherit_off_again() -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let first = forked(&mut puppet, FORK)?;
+    task.set("inherit", "0")?;
+    let second = forked(&mut puppet, FORK)?;
+    ensure!(task.get("members")? == "2");
+    ensure!(detach(second.0).is_err());
+    detach(first.0)
+}
+
+fn inherited_attachment_is_shared() -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let child = forked(&mut puppet, FORK)?;
+    until_blocked(child.0, libc::SYS_pause)?;
+    // One switch, and one policy, for both.
+    let policy = Policy::new("shared", "pause log\nread log")?;
+    task.set("policy", "shared")?;
+    // SAFETY: Sends a signal that the child ignores by its default action.
+    unsafe { libc::kill(child.0, libc::SIGSTOP) };
+    // SAFETY: As above.
+    unsafe { libc::kill(child.0, libc::SIGCONT) };
+    puppet.call(PLAIN)?;
+    until("the policy judges the child", || Ok(policy.hits(1)? >= 1))?;
+    until("the policy judges the parent", || Ok(policy.hits(2)? >= 1))?;
+    detach(child.0)?;
+    detach(puppet.tid())
+}
+
+fn detach_member_leaves_others() -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let child = forked(&mut puppet, FORK)?;
+    detach(puppet.tid())?;
+    // The directory is the child's now.
+    ensure!(tasks()? == [child.0], "{:?}", tasks()?);
+    let task = Task { tid: child.0 };
+    ensure!(task.get("members")? == "1");
+    let before = task.stat("entries")?;
+    puppet.call(PLAIN)?;
+    ensure!(
+        task.stat("entries")? == before,
+        "the task that was detached is counted"
+    );
+    detach(child.0)?;
+    ensure!(tasks()?.is_empty());
+    Ok(())
+}
+
+fn check_exec(program: &std::ffi::CStr, argument: &std::ffi::CStr) -> Result<()> {
+    let (mut input, mut output) = pipe()?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&input);
+    let child = Child::fork(|| {
+        // SAFETY: Nothing here allocates; the pipe's end is the child's copy.
+        unsafe {
+            let mut byte = 0u8;
+            libc::read(fd, (&raw mut byte).cast(), 1);
+            libc::execl(
+                program.as_ptr(),
+                program.as_ptr(),
+                argument.as_ptr(),
+                std::ptr::null::<libc::c_char>(),
+            );
+        }
+        127
+    })?;
+    until_blocked(child.pid, libc::SYS_read)?;
+    let task = attach(child.pid)?;
+    output.write_all(&[0])?;
+    until("the program runs", || {
+        Ok(fs::read_link(format!("/proc/{}/exe", child.pid))? != std::env::current_exe()?)
+    })?;
+    until("its calls are counted", || Ok(task.stat("entries")? > 20))?;
+    ensure!(tasks()? == [child.pid]);
+    let _ = input.flush();
+    child.kill(libc::SIGKILL);
+    child.wait()?;
+    ensure!(tasks()?.is_empty());
+    drop(input.read(&mut []));
+    Ok(())
+}
+
+fn exec_keeps_attachment() -> Result<()> {
+    check_exec(c"/bin/sleep", c"1000")
+}
+
+fn exec_of_set_uid_program_keeps_attachment() -> Result<()> {
+    let program = "/tmp/slowpath-set-uid";
+    fs::copy("/bin/sleep", program)?;
+    // SAFETY: The path is a string.
+    let ret = unsafe { libc::chown(c"/tmp/slowpath-set-uid".as_ptr(), 65534, 65534) };
+    ensure!(ret == 0, "chown");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    fs::set_permissions(program, mode)?;
+    let result = check_exec(c"/tmp/slowpath-set-uid", c"1000");
+    fs::remove_file(program)?;
+    result
+}
+
+/// A thread that is not the leader executes a program, and takes the leader's TID.
+fn exec_by_thread_renames() -> Result<()> {
+    let (mut tids, mut tid_out) = pipe()?;
+    let (mut go_in, mut go) = pipe()?;
+    let child = Child::fork(|| {
+        std::thread::spawn(move || {
+            let _ = tid_out.write_all(&gettid().to_ne_bytes());
+            let _ = go_in.read(&mut [0]);
+            // SAFETY: The strings are static.
+            unsafe {
+                libc::execl(
+                    c"/bin/sleep".as_ptr(),
+                    c"sleep".as_ptr(),
+                    c"1000".as_ptr(),
+                    std::ptr::null::<libc::c_char>(),
+                )
+            };
+        });
+        loop {
+            // SAFETY: Has no memory effects.
+            unsafe { libc::pause() };
+        }
+    })?;
+    let mut tid = [0; 4];
+    tids.read_exact(&mut tid)?;
+    let tid = i32::from_ne_bytes(tid);
+    ensure!(tid != child.pid);
+    until_blocked(tid, libc::SYS_read)?;
+    attach(tid)?;
+    ensure!(tasks()? == [tid]);
+    go.write_all(&[0])?;
+    until("the directory has the new number", || {
+        Ok(tasks()? == [child.pid])
+    })?;
+    let task = Task { tid: child.pid };
+    until("counted", || Ok(task.stat("entries")? > 20))?;
+    detach(child.pid)?;
+    ensure!(tasks()?.is_empty());
+    Ok(())
+}
+
+fn leader_exit_renames() -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let child = forked(&mut puppet, FORK)?;
+    puppet.child.kill(libc::SIGKILL);
+    puppet.child.wait()?;
+    ensure!(tasks()? == [child.0], "{:?}", tasks()?);
+    let task = Task { tid: child.0 };
+    ensure!(task.get("members")? == "1");
+    ensure!(task.get("inherit")? == "1");
+    Ok(())
+}
+
+fn last_member_removes() -> Result<()> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let child = forked(&mut puppet, FORK)?;
+    puppet.child.kill(libc::SIGKILL);
+    puppet.child.wait()?;
+    drop(child);
+    until("the directory is gone", || Ok(tasks()?.is_empty()))
+}
+
+fn many_short_lived_children() -> Result<()> {
+    let task = attach(gettid())?;
+    task.set("inherit", "1")?;
+    for _ in 0..300 {
+        let pid = syscall(libc::SYS_fork, [0; 6]) as i32;
+        if pid == 0 {
+            // SAFETY: Ends the child.
+            unsafe { libc::_exit(7) };
+        }
+        ensure!(reap(pid)? == 7);
+    }
+    ensure!(task.get("members")? == "1");
+    ensure!(tasks()? == [gettid()]);
+    Ok(())
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Loading and unloading the module, with tasks attached.
+
+use crate::{
+    process::{getppid, gettid, until_blocked, Child, Puppet},
+    slowpath::{attach, is_loaded, set, tasks, Policy, CONFIGFS},
+};
+use anyhow::{ensure, Context, Result};
+use std::{ffi::CString, fs, io, os::fd::AsRawFd};
+
+super::tests! {
+    module_is_in_tree
+    module_unload_without_tasks
+    module_unload_with_busy_tasks
+    module_unload_with_blocked_task
+    module_unload_with_inherited_tasks
+    module_unload_with_force_all
+    module_unload_with_policy_is_refused
+    module_unload_with_open_file
+    module_reload_hundred_times
+    module_leaves_no_memory
+    module_does_not_taint
+}
+
+fn load() -> Result<()> {
+    let path = std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")?;
+    let file = fs::File::open(path)?;
+    // SAFETY: The arguments are valid for the call.
+    let ret = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    ensure!(ret == 0, "finit_module: {}", io::Error::last_os_error());
+    ensure!(is_loaded());
+    Ok(())
+}
+
+fn unload() -> io::Result<()> {
+    let name = CString::new("slowpath")?;
+    // SAFETY: The name is valid for the call.
+    match unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Unloads the module, and checks that nothing of it is left; loads it again.
+fn check_reload() -> Result<()> {
+    unload()?;
+    ensure!(!is_loaded(), "the directory is still there");
+    ensure!(
+        fs::metadata(CONFIGFS).is_err(),
+        "the configfs directory is still there"
+    );
+    ensure!(!fs::read_to_string("/proc/modules")?.contains("slowpath"));
+    load()
+}
+
+fn module_is_in_tree() -> Result<()> {
+    let path = std::env::var("SLOWPATH_KO")?;
+    let output = std::process::Command::new("/sbin/modinfo")
+        .args(["-F", "intree", &path])
+        .output()?;
+    ensure!(output.stdout == b"Y\n", "intree: {:?}", output.stdout);
+    Ok(())
+}
+
+fn module_unload_without_tasks() -> Result<()> {
+    check_reload()
+}
+
+/// A child that makes calls until it is killed.
+fn busy() -> Result<Child> {
+    Child::fork(|| loop {
+        getppid();
+    })
+}
+
+fn module_unload_with_busy_tasks() -> Result<()> {
+    for _ in 0..10 {
+        let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
+        for child in &children {
+            attach(child.pid)?;
+        }
+        check_reload()?;
+        ensure!(tasks()?.is_empty());
+        for child in children {
+            child.kill(libc::SIGKILL);
+            ensure!(child.wait()? == 256 + libc::SIGKILL, "a task died of it");
+        }
+    }
+    Ok(())
+}
+
+fn module_unload_with_blocked_task() -> Result<()> {
+    let mut puppet = Puppet::new(|_| getppid())?;
+    puppet.until_idle()?;
+    attach(puppet.tid())?;
+    check_reload()?;
+    ensure!(puppet.call(0)? == i64::from(gettid()));
+    Ok(())
+}
+
+fn module_unload_with_inherited_tasks() -> Result<()> {
+    let task = attach(gettid())?;
+    task.set("inherit", "1")?;
+    let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
+    ensure!(task.get("members")? == "9");
+    check_reload()?;
+    ensure!(tasks()?.is_empty());
+    drop(children);
+    Ok(())
+}
+
+fn module_unload_with_force_all() -> Result<()> {
+    set("force_all", "1")?;
+    check_reload()?;
+    ensure!(crate::slowpath::read("/sys/kernel/slowpath/force_all")? == "0");
+    Ok(())
+}
+
+/// A policy is its maker's: it must be removed first.
+fn module_unload_with_policy_is_refused() -> Result<()> {
+    let policy = Policy::new("test", "getppid errno EPERM")?;
+    let task = attach(gettid())?;
+    task.set("policy", "test")?;
+    let error = unload().err().context("the module was unloaded")?;
+    ensure!(error.raw_os_error() == Some(libc::EAGAIN), "{error}");
+    ensure!(
+        getppid() == -i64::from(libc::EPERM),
+        "refusing changed something"
+    );
+    set("detach", "all")?;
+    drop(policy);
+    check_reload()
+}
+
+fn module_unload_with_open_file() -> Result<()> {
+    let task = attach(gettid())?;
+    let mut file = fs::File::open(task.path("enabled"))?;
+    check_reload()?;
+    let error = io::Read::read(&mut file, &mut [0; 10])
+        .err()
+        .context("read")?;
+    ensure!(error.raw_os_error() == Some(libc::ENODEV), "{error}");
+    Ok(())
+}
+
+fn module_reload_hundred_times() -> Result<()> {
+    let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
+    for _ in 0..100 {
+        for child in &children {
+            attach(child.pid)?;
+        }
+        check_reload()?;
+    }
+    for child in children {
+        child.kill(libc::SIGKILL);
+        ensure!(child.wait()? == 256 + libc::SIGKILL, "a task died of it");
+    }
+    Ok(())
+}
+
+/// Memory in use by the kernel's allocators, in KiB.
+fn kernel_memory() -> Result<i64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let mut sum = 0;
+    for key in ["SUnreclaim:", "Percpu:", "VmallocUsed:"] {
+        let line = meminfo.lines().find(|l| l.starts_with(key)).context(key)?;
+        sum += line
+            .split_ascii_whitespace()
+            .nth(1)
+            .context(key)?
+            .parse::<i64>()?;
+    }
+    Ok(sum)
+}
+
+/// Attachments, and reloads, leave nothing behind: a leak of a page each would be 8 MiB.
+fn module_leaves_no_memory() -> Result<()> {
+    let mut puppet = Puppet::new(|_| getppid())?;
+    puppet.until_idle()?;
+    let mut round = |n: u32| -> Result<i64> {
+        for _ in 0..n {
+            let policy = Policy::new("test", "getppid return 1")?;
+            let task = attach(puppet.tid())?;
+            task.set("policy", "test")?;
+            policy.set("rules", "getppid return 2")?;
+            ensure!(puppet.call(0)? == 2);
+            set("detach", "all")?;
+            drop(policy);
+        }
+        check_reload()?;
+        kernel_memory()
+    };
+    let before = round(100)?;
+    let after = round(2000)?;
+    ensure!(
+        after - before < 2000,
+        "{before} KiB before, {after} KiB after"
+    );
+    until_blocked(puppet.tid(), libc::SYS_read)
+}
+
+fn module_does_not_taint() -> Result<()> {
+    check_reload()?;
+    let tainted = crate::slowpath::read("/proc/sys/kernel/tainted")?;
+    ensure!(tainted == "0", "tainted: {tainted}");
+    Ok(())
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Policies: what they do to calls, and how they are replaced.
+
+use crate::{
+    process::{getppid, gettid, syscall, Puppet},
+    slowpath::{attach, detach, total, Policy},
+};
+use anyhow::{ensure, Result};
+use std::fs;
+
+super::tests! {
+    policy_errno
+    policy_return
+    policy_log_is_made
+    policy_allow
+    policy_strictest_wins
+    policy_default
+    policy_of_unknown_number
+    policy_refused_call_has_no_effect
+    policy_mode_log
+    policy_replaced_while_attached
+    policy_replaced_at_full_speed
+    policy_switched
+    policy_none
+    policy_shared_by_attachments
+    policy_follows_detach
+    policy_toggle_keeps_policy
+    policy_rmdir_in_use
+    policy_reads_back
+    policy_hits
+    policy_counters
+    policy_failed_write_keeps_rules
+    policy_other_architecture_gets_default
+    policy_seccomp_still_judges
+    policy_before_seccomp
+}
+
+const EPERM: i64 = -(libc::EPERM as i64);
+
+/// Attaches this process with a policy.
+fn under(rules: &str) -> Result<(crate::slowpath::Task, Policy)> {
+    let policy = Policy::new("test", rules)?;
+    let task = attach(gettid())?;
+    task.set("policy", "test")?;
+    ensure!(task.get("policy")? == "test");
+    Ok((task, policy))
+}
+
+fn policy_errno() -> Result<()> {
+    let _under = under("getppid errno EPERM")?;
+    for _ in 0..100 {
+        ensure!(getppid() == EPERM);
+    }
+    Ok(())
+}
+
+fn policy_return() -> Result<()> {
+    let _under = under("getppid return 4242\nsched_yield return -3")?;
+    ensure!(getppid() == 4242);
+    ensure!(syscall(libc::SYS_sched_yield, [0; 6]) == -3);
+    Ok(())
+}
+
+fn policy_log_is_made() -> Result<()> {
+    let ppid = getppid();
+    let (task, policy) = under("getppid log")?;
+    ensure!(getppid() == ppid);
+    ensure!(task.stat("log")? == 1 && policy.hits(1)? == 1);
+    Ok(())
+}
+
+fn policy_allow() -> Result<()> {
+    let ppid = getppid();
+    let (_, policy) = under("getppid allow")?;
+    ensure!(getppid() == ppid);
+    ensure!(policy.hits(1)? == 1);
+    Ok(())
+}
+
+fn policy_strictest_wins() -> Result<()> {
+    let _under = under("getppid errno EPERM\ngetppid allow\ngetppid return 1\ngetppid log")?;
+    ensure!(getppid() == EPERM);
+    Ok(())
+}
+
+fn policy_default() -> Result<()> {
+    // Everything that taking it off again needs is allowed; nothing else is.
+    let rules = "default errno EPERM\nopenat allow\nwrite allow\nclose allow\nread allow\n\
+                 exit_group allow\nbrk allow\nmmap allow\nmunmap allow\nfstat allow\nstatx allow\n\
+                 lseek allow\nrt_sigprocmask allow\ngetdents64 allow\nrmdir allow\nunlinkat allow\n\
+                 newfstatat allow\nfcntl allow\nsigaltstack allow\nioctl allow";
+    let (task, policy) = under(rules)?;
+    ensure!(getppid() == EPERM);
+    ensure!(syscall(libc::SYS_sched_yield, [0; 6]) == EPERM);
+    task.set("policy", "none")?;
+    ensure!(getppid() > 0);
+    ensure!(policy.hits(0)? >= 2);
+    Ok(())
+}
+
+fn policy_of_unknown_number() -> Result<()> {
+    let enosys = -i64::from(libc::ENOSYS);
+    let (task, policy) = under("511 return 5")?;
+    ensure!(syscall(511, [0; 6]) == 5);
+    ensure!(syscall(512, [0; 6]) == enosys);
+    ensure!(syscall(-1, [0; 6]) == enosys);
+    ensure!(syscall(-2, [0; 6]) == enosys);
+    let entries = task.stat("entries")?;
+    ensure!(entries > 3 && policy.hits(1)? == 1);
+    Ok(())
+}
+
+fn policy_refused_call_has_no_effect() -> Result<()> {
+    let directory = "/tmp/slowpath-refused";
+    let _ = fs::remove_dir(directory);
+    let (task, policy) = under("mkdir errno EACCES")?;
+    let error = fs::create_dir(directory)
+        .err()
+        .and_then(|e| e.raw_os_error());
+    task.set("policy", "none")?;
+    drop(policy);
+    ensure!(error == Some(libc::EACCES), "{error:?}");
+    ensure!(fs::metadata(directory).is_err(), "the directory was made");
+    fs::create_dir(directory)?;
+    fs::remove_dir(directory)?;
+    Ok(())
+}
+
+fn policy_mode_log() -> Result<()> {
+    let ppid = getppid();
+    let (task, policy) = under("getppid errno EPERM")?;
+    ensure!(policy.get("mode")? == "enforce");
+    policy.set("mode", "log")?;
+    ensure!(policy.get("mode")? == "log");
+    ensure!(getppid() == ppid);
+    ensure!(
+        policy.hits(1)? == 1 && task.stat("errno")? == 1,
+        "not counted"
+    );
+    policy.set("mode", "enforce")?;
+    ensure!(getppid() == EPERM);
+    Ok(())
+}
+
+fn policy_replaced_while_attached() -> Result<()> {
+    let ppid = getppid();
+    let (_, policy) = under("")?;
+    for value in 1..200 {
+        policy.set("rules", &format!("getppid return {value}"))?;
+        ensure!(getppid() == value);
+    }
+    policy.set("rules", "\n")?;
+    ensure!(getppid() == ppid);
+    Ok(())
+}
+
+/// Versions only grow: no call is judged by an older one than the call before.
+fn policy_replaced_at_full_speed() -> Result<()> {
+    let policy = Policy::new("test", "getppid return 0")?;
+    let mut puppets = Vec::new();
+    for _ in 0..4 {
+        let puppet = Puppet::new(|_| {
+            let mut last = 0;
+            loop {
+                let value = getppid();
+                if value < last {
+                    return -1;
+                }
+                if value == 2000 {
+                    return 0;
+                }
+                last = value;
+            }
+        })?;
+        attach(puppet.tid())?.set("policy", "test")?;
+        puppets.push(puppet);
+    }
+    for puppet in &mut puppets {
+        puppet.send(0)?;
+    }
+    for version in 1..=2000 {
+        policy.set("rules", &format!("getppid return {version}"))?;
+    }
+    for puppet in &mut puppets {
+        ensure!(puppet.reply()? == 0, "an old version came back");
+        detach(puppet.tid())?;
+    }
+    Ok(())
+}
+
+fn policy_switched() -> Result<()> {
+    let _one = Policy::new("one", "getppid return 1")?;
+    let _two = Policy::new("two", "getppid return 2")?;
+    let task = attach(gettid())?;
+    for _ in 0..50 {
+        task.set("policy", "one")?;
+        ensure!(getppid() == 1);
+        task.set("policy", "two")?;
+        ensure!(getppid() == 2);
+    }
+    task.set("policy", "none")
+}
+
+fn policy_none() -> Result<()> {
+    let ppid = getppid();
+    let (task, policy) = under("getppid errno EPERM")?;
+    ensure!(getppid() == EPERM);
+    task.set("policy", "none")?;
+    ensure!(task.get("policy")? == "none");
+    ensure!(getppid() == ppid);
+    fs::remove_dir(policy.path(""))?;
+    Ok(())
+}
+
+fn policy_shared_by_attachments() -> Result<()> {
+    let policy = Policy::new("test", "getppid return 9")?;
+    let mut puppets = Vec::new();
+    for _ in 0..5 {
+        let puppet = Puppet::new(|_| getppid())?;
+        attach(puppet.tid())?.set("policy", "test")?;
+        puppets.push(puppet);
+    }
+    for puppet in &mut puppets {
+        ensure!(puppet.call(0)? == 9);
+    }
+    policy.set("rules", "getppid return 10")?;
+    for puppet in &mut puppets {
+        ensure!(puppet.call(0)? == 10);
+    }
+    Ok(())
+}
+
+fn policy_follows_detach() -> Result<()> {
+    let ppid = getppid();
+    let (_, policy) = under("getppid errno EPERM")?;
+    detach(gettid())?;
+    ensure!(getppid() == ppid);
+    let task = attach(gettid())?;
+    ensure!(task.get("policy")? == "none");
+    ensure!(getppid() == ppid);
+    fs::remove_dir(policy.path(""))?;
+    Ok(())
+}
+
+fn policy_toggle_keeps_policy() -> Result<()> {
+    let ppid = getppid();
+    let (task, _policy) = under("getppid errno EPERM")?;
+    task.set("enabled", "0")?;
+    ensure!(getppid() == ppid);
+    task.set("enabled", "1")?;
+    ensure!(getppid() == EPERM);
+    Ok(())
+}
+
+fn policy_rmdir_in_use() -> Result<()> {
+    let (task, policy) = under("getppid errno EPERM")?;
+    let error = fs::remove_dir(policy.path(""))
+        .err()
+        .and_then(|e| e.raw_os_error());
+    ensure!(error == Some(libc::EBUSY), "{error:?}");
+    ensure!(getppid() == EPERM);
+    task.set("policy", "none")?;
+    fs::remove_dir(policy.path(""))?;
+    Ok(())
+}
+
+fn policy_reads_back() -> Result<()> {
+    let policy = Policy::new(
+        "test",
+        "# why\n257  errno   2\nopenat errno EACCES\n\ndefault\tlog\n511 allow\nread return -0x10",
+    )?;
+    let canonical =
+        "default log\nopenat errno ENOENT\nopenat errno EACCES\n511 allow\nread return -16";
+    ensure!(
+        policy.get("rules")? == canonical,
+        "{}",
+        policy.get("rules")?
+    );
+    policy.set("rules", canonical)?;
+    ensure!(policy.get("rules")? == canonical);
+    Ok(())
+}
+
+fn policy_hits() -> Result<()> {
+    let (_, policy) = under("getppid errno EPERM\nsched_yield allow\ngetppid log")?;
+    for _ in 0..5 {
+        getppid();
+    }
+    for _ in 0..3 {
+        syscall(libc::SYS_sched_yield, [0; 6]);
+    }
+    let hits = (policy.hits(1)?, policy.hits(2)?, policy.hits(3)?);
+    ensure!(hits == (5, 3, 0), "{hits:?}");
+    ensure!(policy.hits(0)? > 0);
+    // New rules start anew.
+    policy.set("rules", "getppid errno EPERM")?;
+    ensure!(policy.hits(1)? == 0);
+    Ok(())
+}
+
+fn policy_counters() -> Result<()> {
+    let before = total("errno")?;
+    let (task, _policy) = under("getppid errno EPERM\ngettid return 1\nsched_yield log")?;
+    for _ in 0..7 {
+        getppid();
+    }
+    for _ in 0..5 {
+        syscall(libc::SYS_gettid, [0; 6]);
+    }
+    for _ in 0..3 {
+        syscall(libc::SYS_sched_yield, [0; 6]);
+    }
+    let counts = (task.stat("errno")?, task.stat("return")?, task.stat("log")?);
+    ensure!(counts == (7, 5, 3), "{counts:?}");
+    ensure!(total("errno")? - before == 7);
+    Ok(())
+}
+
+fn policy_failed_write_keeps_rules() -> Result<()> {
+    let (_, policy) = under("getppid errno EPERM")?;
+    for bad in [
+        "getppid",
+        "getppid errno EPERM x",
+        "nosuchcall allow",
+        "getppid allow\n\0",
+    ] {
+        ensure!(policy.set("rules", bad).is_err(), "{bad:?} was taken");
+        ensure!(getppid() == EPERM);
+        ensure!(policy.get("rules")? == "default allow\ngetppid errno EPERM");
+    }
+    Ok(())
+}
+
+/// `getpid` by `int 0x80`, from a 64-bit program.
+fn getpid_int80() -> i32 {
+    let ret: i32;
+    // SAFETY: Has no memory effects.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("eax") 20 => ret, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+    ret
+}
+
+fn policy_other_architecture_gets_default() -> Result<()> {
+    let pid = getpid_int80();
+    ensure!(pid > 0);
+    // 20 is writev for 64-bit programs.
+    let (_, policy) = under("20 errno EPERM\nwritev errno EPERM")?;
+    ensure!(getpid_int80() == pid, "judged as if it were another call");
+    let ppid = getppid();
+    policy.set(
+        "rules",
+        "default errno EPERM\ngetppid allow\nopenat allow\nwrite allow\nclose allow\nread allow",
+    )?;
+    let result = (getpid_int80(), getppid());
+    policy.set("rules", "\n")?;
+    ensure!(result == (-libc::EPERM, ppid), "{result:?}");
+    Ok(())
+}
+
+/// A seccomp filter for this task, for good: `getppid` fails with `errno`.
+fn seccomp_getppid(errno: u32) -> Result<()> {
+    let filter = [
+        libc::sock_filter {
+            code: 0x20,
+            jt: 0,
+            jf: 0,
+            k: 0,
+        },
+        libc::sock_filter {
+            code: 0x15,
+            jt: 0,
+            jf: 1,
+            k: libc::SYS_getppid as u32,
+        },
+        libc::sock_filter {
+            code: 0x06,
+            jt: 0,
+            jf: 0,
+            k: libc::SECCOMP_RET_ERRNO | errno,
+        },
+        libc::sock_filter {
+            code: 0x06,
+            jt: 0,
+            jf: 0,
+            k: libc::SECCOMP_RET_ALLOW,
+        },
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: filter.as_ptr().cast_mut(),
+    };
+    // SAFETY: The program is valid for the call.
+    let ret = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
+    };
+    ensure!(ret == 0, "seccomp");
+    Ok(())
+}
+
+fn policy_seccomp_still_judges() -> Result<()> {
+    let _under = under("getppid allow")?;
+    seccomp_getppid(77)?;
+    ensure!(getppid() == -77);
+    Ok(())
+}
+
+fn policy_before_seccomp() -> Result<()> {
+    let (_, policy) = under("getppid return 5")?;
+    seccomp_getppid(77)?;
+    ensure!(getppid() == 5, "seccomp was first");
+    policy.set("rules", "\n")?;
+    ensure!(getppid() == -77);
+    Ok(())
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's rule engine, on the host: the same files as in the kernel.
+
+#![cfg(test)]
+#![allow(dead_code)]
+
+#[path = "../../../rust/slowpath/rules/mod.rs"]
+mod rules;
+
+#[cfg(test)]
+mod tests;
