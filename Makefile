@@ -52,7 +52,7 @@ $(B)/kernel.stamp: $(B)/series.stamp scripts/kernel.config scripts/build-kernel 
 	@scripts/build-kernel
 	@touch $@
 
-$(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath)
+$(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath samples)
 	@scripts/build-kernel modules
 	@touch $@
 

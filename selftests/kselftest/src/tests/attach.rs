@@ -215,10 +215,7 @@ fn in_pid_namespace(f: impl FnOnce() -> i32) -> Result<i32> {
         if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
             return 100;
         }
-        match Child::fork(f).and_then(Child::wait) {
-            Ok(status) => status,
-            Err(_) => 101,
-        }
+        Child::fork(f).and_then(Child::wait).unwrap_or(101)
     })?;
     outer.wait()
 }

@@ -21,20 +21,25 @@ super::tests! {
     module_reload_hundred_times
     module_leaves_no_memory
     module_does_not_taint
+    sample_minimal_counts
 }
 
 fn load() -> Result<()> {
-    let path = std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")?;
-    let file = fs::File::open(path)?;
-    // SAFETY: The arguments are valid for the call.
-    let ret = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
-    ensure!(ret == 0, "finit_module: {}", io::Error::last_os_error());
+    load_file(&std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")?)?;
     ensure!(is_loaded());
     Ok(())
 }
 
-fn unload() -> io::Result<()> {
-    let name = CString::new("slowpath")?;
+fn load_file(path: &str) -> Result<()> {
+    let file = fs::File::open(path)?;
+    // SAFETY: The arguments are valid for the call.
+    let ret = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    ensure!(ret == 0, "finit_module: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+fn unload(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
     // SAFETY: The name is valid for the call.
     match unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) } {
         0 => Ok(()),
@@ -44,7 +49,7 @@ fn unload() -> io::Result<()> {
 
 /// Unloads the module, and checks that nothing of it is left; loads it again.
 fn check_reload() -> Result<()> {
-    unload()?;
+    unload("slowpath")?;
     ensure!(!is_loaded(), "the directory is still there");
     ensure!(
         fs::metadata(CONFIGFS).is_err(),
@@ -122,7 +127,9 @@ fn module_unload_with_policy_is_refused() -> Result<()> {
     let policy = Policy::new("test", "getppid errno EPERM")?;
     let task = attach(gettid())?;
     task.set("policy", "test")?;
-    let error = unload().err().context("the module was unloaded")?;
+    let error = unload("slowpath")
+        .err()
+        .context("the module was unloaded")?;
     ensure!(error.raw_os_error() == Some(libc::EAGAIN), "{error}");
     ensure!(
         getppid() == -i64::from(libc::EPERM),
@@ -204,5 +211,33 @@ fn module_does_not_taint() -> Result<()> {
     check_reload()?;
     let tainted = crate::slowpath::read("/proc/sys/kernel/tainted")?;
     ensure!(tainted == "0", "tainted: {tainted}");
+    Ok(())
+}
+
+/// The sample counts the calls of the program that loads it.
+fn sample_minimal_counts() -> Result<()> {
+    let path = std::env::var("SLOWPATH_KO")?.replace("slowpath.ko", "slowpath_minimal.ko");
+    let counted = || -> Result<Option<u64>> {
+        let log = std::process::Command::new("/bin/dmesg").output()?.stdout;
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let line = log
+            .lines()
+            .rfind(|l| l.contains("slowpath_minimal: the task made"));
+        Ok(line.and_then(|l| l.split(' ').rev().nth(1)?.parse().ok()))
+    };
+    let child = Child::fork(|| {
+        if load_file(&path).is_err() {
+            return 1;
+        }
+        for _ in 0..5000 {
+            getppid();
+        }
+        0
+    })?;
+    ensure!(child.wait()? == 0, "the sample cannot be loaded");
+    crate::process::until("counted", || Ok(counted()?.is_some()))?;
+    let calls = counted()?.context("no line")?;
+    ensure!((5001..5100).contains(&calls), "{calls} calls");
+    unload("slowpath_minimal")?;
     Ok(())
 }
