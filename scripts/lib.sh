@@ -16,6 +16,9 @@ mkdir -p "$BUILD"
 KERNEL_VERSION=7.3.4
 KERNEL_SERIES=7.3
 
+# No script ends without a word.
+trap 'printf "error: %s, line %s: %s\n" "${0##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
 say() { printf '%s\n' "$*" >&2; }
 
 # die MESSAGE [LOG]
