@@ -48,6 +48,13 @@ $(B)/series.stamp: $(B)/tools.stamp $(wildcard patches/*.patch) scripts/fetch-ke
 	@scripts/series apply
 	@touch $@
 
+# A kernel that was asked for by name must be the one that is there.
+ifneq ($(KERNEL_SRC)$(KERNEL_TARBALL),)
+export KERNEL_SRC KERNEL_TARBALL
+$(B)/series.stamp: FORCE
+FORCE:
+endif
+
 $(B)/kernel.stamp: $(B)/series.stamp scripts/kernel.config scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
 	@scripts/build-kernel
 	@touch $@

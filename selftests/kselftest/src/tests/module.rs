@@ -22,6 +22,7 @@ super::tests! {
     module_leaves_no_memory
     module_does_not_taint
     sample_minimal_counts
+    attached_to_another_handler
 }
 
 fn load() -> Result<()> {
@@ -214,9 +215,31 @@ fn module_does_not_taint() -> Result<()> {
     Ok(())
 }
 
+fn sample() -> Result<String> {
+    Ok(std::env::var("SLOWPATH_KO")?.replace("slowpath.ko", "slowpath_minimal.ko"))
+}
+
+/// A task that another handler has is not ours.
+fn attached_to_another_handler() -> Result<()> {
+    let path = sample()?;
+    let mut puppet = Puppet::new(|_| load_file(&path).map_or(-1, |()| 0))?;
+    ensure!(puppet.call(0)? == 0, "the sample cannot be loaded");
+    for (file, errno) in [("attach", libc::EBUSY), ("detach", libc::ESRCH)] {
+        let error = set(file, puppet.tid().to_string())
+            .err()
+            .context("it worked")?;
+        ensure!(error.raw_os_error() == Some(errno), "{file}: {error}");
+    }
+    ensure!(tasks()?.is_empty());
+    unload("slowpath_minimal")?;
+    attach(puppet.tid())?;
+    ensure!(tasks()? == [puppet.tid()]);
+    Ok(())
+}
+
 /// The sample counts the calls of the program that loads it.
 fn sample_minimal_counts() -> Result<()> {
-    let path = std::env::var("SLOWPATH_KO")?.replace("slowpath.ko", "slowpath_minimal.ko");
+    let path = sample()?;
     let counted = || -> Result<Option<u64>> {
         let log = std::process::Command::new("/bin/dmesg").output()?.stdout;
         let log = String::from_utf8_lossy(&log).into_owned();
