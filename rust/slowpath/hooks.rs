@@ -38,21 +38,27 @@ use kernel::{
 #[pin_data(PinnedDrop)]
 pub(crate) struct Hooks {
     #[pin]
-    policy: Published<Option<Arc<Policy>>>,
+    settings: Published<Settings>,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
     pub(crate) inherit: Atomic<bool>,
-    pub(crate) iret: Atomic<bool>,
     #[pin]
     knobs: Mutex<Knobs>,
     #[pin]
     shown: Mutex<Option<Shown>>,
 }
 
-/// What the files show, beside what the hooks read.
+/// What the hooks read at each syscall.
+struct Settings {
+    policy: Option<Arc<Policy>>,
+    iret: bool,
+}
+
+/// What the files show.
 struct Knobs {
     enabled: bool,
     policy: Option<Pinned>,
+    iret: bool,
 }
 
 /// The directory of an attachment, named after one of its tasks.
@@ -77,17 +83,20 @@ impl Shown {
 impl Hooks {
     pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let policy = Unpublished::new(None)?;
+            let settings = Unpublished::new(Settings {
+                policy: None,
+                iret: false,
+            })?;
             let stats = totals.add()?;
             Ok(try_pin_init!(Self {
-                policy <- Published::new(policy),
+                settings <- Published::new(settings),
                 stats,
                 totals,
                 inherit: Atomic::new(false),
-                iret: Atomic::new(false),
                 knobs <- new_mutex!(Knobs {
                     enabled: true,
                     policy: None,
+                    iret: false,
                 }),
                 shown <- new_mutex!(None),
             }? Error))
@@ -133,15 +142,44 @@ impl Hooks {
         }
     }
 
-    /// Sets the policy, from the next syscall on.
-    pub(crate) fn set_policy(&self, policy: Option<Pinned>) -> Result {
-        let next = Unpublished::new(policy.as_ref().map(|p| p.policy()))?;
+    /// Publishes what the knobs say, for the next syscall. They stay as they were if it fails.
+    fn publish(&self, change: impl FnOnce(&mut Knobs)) -> Result {
+        let mut next = Unpublished::new(Settings {
+            policy: None,
+            iret: false,
+        })?;
         let mut knobs = self.knobs.lock();
-        self.policy.replace(next);
-        let old = core::mem::replace(&mut knobs.policy, policy);
-        drop(knobs);
-        drop(old);
+        change(&mut knobs);
+        *next.get_mut() = Settings {
+            policy: knobs.policy.as_ref().map(|p| p.policy()),
+            iret: knobs.iret,
+        };
+        self.settings.replace(next);
         Ok(())
+    }
+
+    /// Sets the policy.
+    pub(crate) fn set_policy(&self, mut policy: Option<Pinned>) -> Result {
+        // What was set goes when the lock is free again: it takes locks of configfs.
+        self.publish(|knobs| core::mem::swap(&mut knobs.policy, &mut policy))
+    }
+
+    pub(crate) fn iret(&self) -> bool {
+        self.knobs.lock().iret
+    }
+
+    pub(crate) fn set_iret(&self, iret: bool) -> Result {
+        self.publish(|knobs| knobs.iret = iret)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_work(&self, exit: &Exit<'_>) {
+        for class in ExitClass::ALL {
+            if exit.pending(class) {
+                self.stats.count(Event::from(class));
+            }
+        }
     }
 }
 
@@ -155,7 +193,7 @@ impl PinnedDrop for Hooks {
 #[vtable]
 impl Handler for Hooks {
     fn enter(&self, call: &mut Entry<'_>) -> Verdict {
-        match self.policy.get(call) {
+        match &self.settings.get(call).policy {
             Some(policy) => policy.judge(call, &self.stats),
             None => {
                 self.stats.count(Event::Allow);
@@ -166,13 +204,9 @@ impl Handler for Hooks {
 
     fn exit_work(&self, exit: &mut Exit<'_>) -> ExitPath {
         if exit.has_work() {
-            for class in ExitClass::ALL {
-                if exit.pending(class) {
-                    self.stats.count(Event::from(class));
-                }
-            }
+            self.count_work(exit);
         }
-        if self.iret.load(Relaxed) {
+        if self.settings.get(exit).iret {
             self.stats.count(Event::Iret);
             ExitPath::Iret
         } else {

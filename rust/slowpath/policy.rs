@@ -129,12 +129,13 @@ impl Policy {
     }
 
     /// Judges a call, and counts the verdict.
-    #[inline]
+    // Not inlined, so that calls under no policy do not pay for its registers.
+    #[inline(never)]
     pub(crate) fn judge(&self, call: &Entry<'_>, stats: &Stats) -> Verdict {
         let rules = self.published.get(call);
-        let Judgement { verdict, line } = match call.arch() {
-            Arch::X86_64 => rules.set.judge(call.number()),
-            Arch::I386 | Arch::X32 => rules.set.judge_by_default(),
+        let Judgement { verdict, line } = match call.arch_and_number() {
+            (Arch::X86_64, nr) => rules.set.judge(nr),
+            (Arch::I386 | Arch::X32, _) => rules.set.judge_by_default(),
         };
         if let Some(line) = line {
             rules.hits.count(line);

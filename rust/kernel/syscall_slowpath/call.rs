@@ -100,31 +100,32 @@ impl Entry<'_> {
         false
     }
 
-    /// The convention that the call follows.
+    /// The convention that the call follows, and its number there, which is never -1.
     #[inline]
-    pub fn arch(&self) -> Arch {
+    pub fn arch_and_number(&self) -> (Arch, i32) {
+        // SAFETY: `regs` is valid by the type invariants.
+        let nr = unsafe { bindings::syscall_get_nr(self.regs) };
         // SAFETY: Always safe to call in a syscall.
         // CAST: The C function returns the audit number as an `int`.
         if unsafe { bindings::syscall_get_arch() } as u32 != bindings::AUDIT_ARCH_X86_64 {
-            Arch::I386
-        // SAFETY: `regs` is valid by the type invariants.
-        } else if unsafe { bindings::syscall_get_nr(self.regs) } & X32_SYSCALL_BIT != 0 {
-            Arch::X32
+            (Arch::I386, nr)
+        } else if nr & X32_SYSCALL_BIT != 0 {
+            (Arch::X32, nr & !X32_SYSCALL_BIT)
         } else {
-            Arch::X86_64
+            (Arch::X86_64, nr)
         }
     }
 
-    /// The number of the call, of the architecture that [`Self::arch`] says; never -1.
+    /// The convention that the call follows.
+    #[inline]
+    pub fn arch(&self) -> Arch {
+        self.arch_and_number().0
+    }
+
+    /// The number of the call, of the convention that [`Self::arch`] says; never -1.
     #[inline]
     pub fn number(&self) -> i32 {
-        // SAFETY: `regs` is valid by the type invariants.
-        let nr = unsafe { bindings::syscall_get_nr(self.regs) };
-        if self.arch() == Arch::X32 {
-            nr & !X32_SYSCALL_BIT
-        } else {
-            nr
-        }
+        self.arch_and_number().1
     }
 
     /// All six arguments, whether the call has them or not.

@@ -32,6 +32,11 @@ impl<T> Unpublished<T> {
             GFP_KERNEL,
         )?)
     }
+
+    /// The value, to be changed before it is published.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
 }
 
 /// A value that hooks read while others replace it.
@@ -71,9 +76,13 @@ impl<T: Send + Sync + 'static> Published<T> {
     /// The value, as it is now.
     #[inline]
     pub fn get<'a>(&'a self, _context: &'a impl HookContext) -> &'a T {
+        // As `rcu_dereference()`: what is read through the pointer depends on its address, which
+        // orders the reads. `Atomic::load` is a function call, on the path of each syscall.
+        // SAFETY: `current` is valid for reads, and written atomically only.
+        let current = unsafe { self.current.as_ptr().read_volatile() };
         // SAFETY: By the type invariants `current` is valid, and stays so while `_context` shows
         // that this hook runs.
-        unsafe { &(*self.current.load(Acquire)).value }
+        unsafe { &(*current).value }
     }
 
     /// Replaces the value. Any context.

@@ -136,7 +136,7 @@ impl TaskFiles {
 
     fn show_exit_path(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        let iret = self.hooks().iret.load(Relaxed);
+        let iret = self.hooks().iret();
         Ok(page.write_str(if iret { "iret\n" } else { "auto\n" })?)
     }
 
@@ -147,8 +147,7 @@ impl TaskFiles {
             b"iret" => true,
             _ => return Err(EINVAL),
         };
-        self.hooks().iret.store(iret, Relaxed);
-        Ok(())
+        self.hooks().set_iret(iret)
     }
 
     fn show_members(&self, page: &mut Page<'_>) -> Result {
