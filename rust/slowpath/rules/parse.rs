@@ -7,7 +7,7 @@
 use super::{
     list::NoMemory,
     names,
-    set::{Rule, RuleSet},
+    set::{Rule, RuleSet, UNJUDGED},
     verdict::Verdict, //
 };
 
@@ -29,14 +29,6 @@ impl From<NoMemory> for ParseError {
         Self::NoMemory
     }
 }
-
-/// What is never judged: `restart_syscall` continues a call that was judged when it was made, and
-/// the other two are the kernel's own, made by the trampolines of probes (see seccomp).
-pub(super) const UNJUDGED: [(u16, &str); 3] = [
-    (219, "restart_syscall is never judged"),
-    (335, "uretprobe is never judged"),
-    (336, "uprobe is never judged"),
-];
 
 /// The kernel's own codes for "restart this call", which no program ever sees.
 const RESTART_ERRNOS: [u16; 4] = [512, 513, 514, 516];
@@ -150,42 +142,44 @@ fn parse_verdict(words: &mut Words<'_>) -> Result<Verdict, ParseError> {
     })
 }
 
-/// Parses a policy.
-pub(super) fn parse(text: &[u8]) -> Result<RuleSet, ParseError> {
-    let text = match core::str::from_utf8(text) {
-        Ok(text) => text,
-        Err(e) => return Err(position(text, e.valid_up_to(), "not text")),
-    };
-
-    let mut set = RuleSet::new()?;
-    let mut has_default = false;
-    for (number, line) in text.split('\n').enumerate() {
-        let mut words = Words {
-            line: number as u32 + 1,
-            text: line.split('#').next().unwrap_or_default(),
-            at: 0,
-        };
-        let Some((at, word)) = words.next() else {
-            continue;
+impl RuleSet {
+    /// Parses a policy.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, ParseError> {
+        let text = match core::str::from_utf8(text) {
+            Ok(text) => text,
+            Err(e) => return Err(position(text, e.valid_up_to(), "not text")),
         };
 
-        if word == "default" {
-            if has_default {
-                return Err(words.error(at, "there is a default already"));
+        let mut set = RuleSet::new()?;
+        let mut has_default = false;
+        for (number, line) in text.split('\n').enumerate() {
+            let mut words = Words {
+                line: number as u32 + 1,
+                text: line.split('#').next().unwrap_or_default(),
+                at: 0,
+            };
+            let Some((at, word)) = words.next() else {
+                continue;
+            };
+
+            if word == "default" {
+                if has_default {
+                    return Err(words.error(at, "there is a default already"));
+                }
+                set.set_default(parse_verdict(&mut words)?);
+                has_default = true;
+            } else {
+                let nr = parse_syscall(word).ok_or_else(|| words.error(at, "not a syscall"))?;
+                if let Some(&(_, reason)) = UNJUDGED.iter().find(|u| u.0 == nr) {
+                    return Err(words.error(at, reason));
+                }
+                let verdict = parse_verdict(&mut words)?;
+                set.add(Rule { nr, verdict })?;
             }
-            set.set_default(parse_verdict(&mut words)?);
-            has_default = true;
-        } else {
-            let nr = parse_syscall(word).ok_or_else(|| words.error(at, "not a syscall"))?;
-            if let Some(&(_, reason)) = UNJUDGED.iter().find(|u| u.0 == nr) {
-                return Err(words.error(at, reason));
-            }
-            let verdict = parse_verdict(&mut words)?;
-            set.add(Rule { nr, verdict })?;
+            words.end()?;
         }
-        words.end()?;
+        Ok(set)
     }
-    Ok(set)
 }
 
 fn position(text: &[u8], at: usize, reason: &'static str) -> ParseError {

@@ -5,10 +5,17 @@
 use super::{
     list::{List, NoMemory},
     names::{syscall_name, NR_SYSCALLS},
-    parse::{parse, ParseError, UNJUDGED},
     verdict::Verdict, //
 };
 use core::fmt;
+
+/// What is never judged: `restart_syscall` continues a call that was judged when it was made, and
+/// the other two are the kernel's own, made by the trampolines of probes (see seccomp).
+pub(super) const UNJUDGED: [(u16, &str); 3] = [
+    (219, "restart_syscall is never judged"),
+    (335, "uretprobe is never judged"),
+    (336, "uprobe is never judged"),
+];
 
 /// In the table: not a rule, but a call that is never judged.
 const UNJUDGED_ENTRY: u16 = u16::MAX;
@@ -58,11 +65,6 @@ impl RuleSet {
             rules: List::new(),
             table,
         })
-    }
-
-    /// Parses a policy.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, ParseError> {
-        parse(text)
     }
 
     pub(super) fn set_default(&mut self, verdict: Verdict) {
