@@ -3,11 +3,14 @@
 //! Policies: what they do to calls, and how they are replaced.
 
 use crate::{
-    process::{getppid, gettid, syscall, Puppet},
+    process::{getppid, gettid, syscall, Child, Puppet},
     slowpath::{attach, detach, total, Policy},
 };
 use anyhow::{ensure, Result};
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+};
 
 super::tests! {
     policy_errno
@@ -34,6 +37,9 @@ super::tests! {
     policy_other_architecture_gets_default
     policy_seccomp_still_judges
     policy_before_seccomp
+    policy_judges_what_a_tracer_made
+    policy_judges_what_a_seccomp_tracer_made
+    policy_leaves_what_a_tracer_skipped
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);
@@ -359,8 +365,8 @@ fn policy_other_architecture_gets_default() -> Result<()> {
     Ok(())
 }
 
-/// A seccomp filter for this task, for good: `getppid` fails with `errno`.
-fn seccomp_getppid(errno: u32) -> Result<()> {
+/// A seccomp filter for this task, for good, with this action for one syscall.
+fn seccomp(nr: i64, action: u32) -> Result<()> {
     let filter = [
         libc::sock_filter {
             code: 0x20,
@@ -372,13 +378,13 @@ fn seccomp_getppid(errno: u32) -> Result<()> {
             code: 0x15,
             jt: 0,
             jf: 1,
-            k: libc::SYS_getppid as u32,
+            k: nr as u32,
         },
         libc::sock_filter {
             code: 0x06,
             jt: 0,
             jf: 0,
-            k: libc::SECCOMP_RET_ERRNO | errno,
+            k: action,
         },
         libc::sock_filter {
             code: 0x06,
@@ -402,16 +408,118 @@ fn seccomp_getppid(errno: u32) -> Result<()> {
 
 fn policy_seccomp_still_judges() -> Result<()> {
     let _under = under("getppid allow")?;
-    seccomp_getppid(77)?;
+    seccomp(libc::SYS_getppid, libc::SECCOMP_RET_ERRNO | 77)?;
     ensure!(getppid() == -77);
     Ok(())
 }
 
 fn policy_before_seccomp() -> Result<()> {
     let (_, policy) = under("getppid return 5")?;
-    seccomp_getppid(77)?;
+    seccomp(libc::SYS_getppid, libc::SECCOMP_RET_ERRNO | 77)?;
     ensure!(getppid() == 5, "seccomp was first");
     policy.set("rules", "\n")?;
     ensure!(getppid() == -77);
+    Ok(())
+}
+
+/// Makes a `gettid` in a traced child under the policy; `f` is called at each of its stops until the
+/// child ends, with the kind of the stop. Returns what the call returned in the child.
+fn traced(
+    rules: &str,
+    under_seccomp: bool,
+    resume: libc::c_uint,
+    f: impl Fn(i32, &mut libc::user_regs_struct) -> bool,
+) -> Result<i64> {
+    let _policy = Policy::new("test", rules)?;
+    let (mut result, mut result_out) = crate::process::pipe()?;
+    let child = Child::fork(|| {
+        // SAFETY: Only makes this child stop for its parent.
+        unsafe {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+            libc::raise(libc::SIGSTOP);
+        }
+        if under_seccomp && seccomp(libc::SYS_gettid, libc::SECCOMP_RET_TRACE).is_err() {
+            return 1;
+        }
+        let ret = syscall(libc::SYS_gettid, [0; 6]);
+        i32::from(result_out.write_all(&ret.to_ne_bytes()).is_err())
+    })?;
+    let mut status = 0;
+    // SAFETY: `status` is valid for writes; the child is ours and stopped.
+    unsafe {
+        libc::waitpid(child.pid, &mut status, 0);
+        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP;
+        libc::ptrace(libc::PTRACE_SETOPTIONS, child.pid, 0, options);
+    }
+    attach(child.pid)?.set("policy", "test")?;
+    loop {
+        // SAFETY: The child is ours and stopped; the registers are valid for reads and writes.
+        unsafe {
+            libc::ptrace(resume, child.pid, 0, 0);
+            libc::waitpid(child.pid, &mut status, 0);
+            if libc::WIFEXITED(status) {
+                break;
+            }
+            let mut regs: libc::user_regs_struct = std::mem::zeroed();
+            libc::ptrace(libc::PTRACE_GETREGS, child.pid, 0, &mut regs);
+            if f(status >> 8, &mut regs) {
+                libc::ptrace(libc::PTRACE_SETREGS, child.pid, 0, &regs);
+            }
+        }
+    }
+    std::mem::forget(child);
+    ensure!(libc::WEXITSTATUS(status) == 0, "the child failed");
+    let mut bytes = [0; 8];
+    result.read_exact(&mut bytes)?;
+    Ok(i64::from_ne_bytes(bytes))
+}
+
+const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+const SECCOMP_STOP: i32 = libc::SIGTRAP | libc::PTRACE_EVENT_SECCOMP << 8;
+
+/// Turns `gettid` into another call, at its entry.
+fn change_gettid(stop: i32, kind: i32, regs: &mut libc::user_regs_struct, nr: i64) -> bool {
+    let entry = regs.rax as i64 == -i64::from(libc::ENOSYS);
+    if stop == kind && entry && regs.orig_rax as i64 == libc::SYS_gettid {
+        regs.orig_rax = nr as u64;
+        return true;
+    }
+    false
+}
+
+fn policy_judges_what_a_tracer_made() -> Result<()> {
+    for (rules, want) in [
+        ("getppid errno EPERM", EPERM),
+        ("gettid errno EPERM", i64::from(gettid())),
+    ] {
+        let ret = traced(rules, false, libc::PTRACE_SYSCALL, |stop, regs| {
+            change_gettid(stop, SYSCALL_STOP, regs, libc::SYS_getppid)
+        })?;
+        ensure!(ret == want, "{rules}: {ret}");
+    }
+    Ok(())
+}
+
+/// The tracer comes after the policy here: what it makes of the call is judged again.
+fn policy_judges_what_a_seccomp_tracer_made() -> Result<()> {
+    for (rules, want) in [
+        ("getppid errno EPERM", EPERM),
+        ("getppid log", i64::from(gettid())),
+    ] {
+        let ret = traced(rules, true, libc::PTRACE_CONT, |stop, regs| {
+            change_gettid(stop, SECCOMP_STOP, regs, libc::SYS_getppid)
+        })?;
+        ensure!(ret == want, "{rules}: {ret}");
+    }
+    Ok(())
+}
+
+fn policy_leaves_what_a_tracer_skipped() -> Result<()> {
+    let enosys = -i64::from(libc::ENOSYS);
+    let rules = "default errno EPERM\nwrite allow\nexit_group allow\ngettid allow";
+    let ret = traced(rules, false, libc::PTRACE_SYSCALL, |stop, regs| {
+        change_gettid(stop, SYSCALL_STOP, regs, -1)
+    })?;
+    ensure!(ret == enosys, "{ret}");
     Ok(())
 }
