@@ -310,10 +310,18 @@ fn errno<T>(result: io::Result<T>) -> i32 {
     result.err().and_then(|e| e.raw_os_error()).unwrap_or(0)
 }
 
+/// Runs `f` in a child, which must exit with 0 and leave everything as it was.
+fn changes_nothing(f: impl FnOnce() -> i32) -> Result<()> {
+    let before = state()?;
+    let status = Child::fork(f)?.wait()?;
+    ensure!(status == 0, "exit status {status}");
+    ensure!(state()? == before);
+    Ok(())
+}
+
 fn bad_unprivileged() -> Result<()> {
     let policy = Policy::new("test", "")?;
     let task = attach(gettid())?;
-    let before = state()?;
     let paths = [
         root("attach").into(),
         root("detach").into(),
@@ -324,7 +332,7 @@ fn bad_unprivileged() -> Result<()> {
         policy.path("rules"),
         policy.path("mode"),
     ];
-    let child = Child::fork(|| {
+    changes_nothing(|| {
         if !become_nobody() {
             return 1;
         }
@@ -340,25 +348,20 @@ fn bad_unprivileged() -> Result<()> {
             return 4;
         }
         0
-    })?;
-    let status = child.wait()?;
-    ensure!(status == 0, "exit status {status}");
-    ensure!(state()? == before);
-    Ok(())
+    })
 }
 
 /// Root in a user namespace of its own, with every capability there, and root's own files.
 fn bad_container_root() -> Result<()> {
     let policy = Policy::new("test", "")?;
     let task = attach(gettid())?;
-    let before = state()?;
     let paths = [
         root("attach").into(),
         root("detach").into(),
         task.path("enabled"),
         policy.path("rules"),
     ];
-    let child = Child::fork(|| {
+    changes_nothing(|| {
         // SAFETY: Changes this child only.
         if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
             return 1;
@@ -375,22 +378,17 @@ fn bad_container_root() -> Result<()> {
             return 4;
         }
         0
-    })?;
-    let status = child.wait()?;
-    ensure!(status == 0, "exit status {status}");
-    ensure!(state()? == before);
-    Ok(())
+    })
 }
 
 fn bad_passed_descriptor() -> Result<()> {
     let task = attach(gettid())?;
-    let before = state()?;
     let mut enabled = fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open(task.path("enabled"))?;
     let mut detach = fs::OpenOptions::new().write(true).open(root("detach"))?;
-    let child = Child::fork(|| {
+    changes_nothing(|| {
         if !become_nobody() {
             return 1;
         }
@@ -404,11 +402,7 @@ fn bad_passed_descriptor() -> Result<()> {
             return 4;
         }
         0
-    })?;
-    let status = child.wait()?;
-    ensure!(status == 0, "exit status {status}");
-    ensure!(state()? == before);
-    Ok(())
+    })
 }
 
 fn removed_file_held_open() -> Result<()> {

@@ -97,6 +97,15 @@ fn forked(puppet: &mut Puppet, how: u8) -> Result<Grandchild> {
     Ok(Grandchild(pid as i32))
 }
 
+/// A process and its child that share an attachment.
+fn sharing() -> Result<(Puppet, Task, Grandchild)> {
+    let mut puppet = parent()?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    let child = forked(&mut puppet, FORK)?;
+    Ok((puppet, task, child))
+}
+
 fn check_not_inherited(how: u8) -> Result<()> {
     let mut puppet = parent()?;
     let task = attach(puppet.tid())?;
@@ -233,10 +242,7 @@ fn inherit_off_again() -> Result<()> {
 }
 
 fn inherited_attachment_is_shared() -> Result<()> {
-    let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    let child = forked(&mut puppet, FORK)?;
+    let (mut puppet, task, child) = sharing()?;
     until_blocked(child.0, libc::SYS_pause)?;
     // One switch, and one policy, for both.
     let policy = Policy::new("shared", "pause log\nread log")?;
@@ -253,10 +259,7 @@ fn inherited_attachment_is_shared() -> Result<()> {
 }
 
 fn detach_member_leaves_others() -> Result<()> {
-    let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    let child = forked(&mut puppet, FORK)?;
+    let (mut puppet, _, child) = sharing()?;
     detach(puppet.tid())?;
     // The directory is the child's now.
     ensure!(tasks()? == [child.0], "{:?}", tasks()?);
@@ -365,10 +368,7 @@ fn exec_by_thread_renames() -> Result<()> {
 }
 
 fn leader_exit_renames() -> Result<()> {
-    let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    let child = forked(&mut puppet, FORK)?;
+    let (puppet, _, child) = sharing()?;
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait()?;
     ensure!(tasks()? == [child.0], "{:?}", tasks()?);
@@ -379,10 +379,7 @@ fn leader_exit_renames() -> Result<()> {
 }
 
 fn last_member_removes() -> Result<()> {
-    let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    let child = forked(&mut puppet, FORK)?;
+    let (puppet, _, child) = sharing()?;
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait()?;
     drop(child);
