@@ -61,6 +61,26 @@ kernel_make() {
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
 }
 
+# Chooses the kernel that kernel_make builds and scripts/boot boots.
+# use_kernel test|plain|mainline
+use_kernel() {
+	case $1 in
+	test) fragments='kernel slowpath test' ;;
+	plain) OBJ=$BUILD/obj-plain fragments='kernel slowpath' ;;
+	mainline) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-mainline fragments=kernel ;;
+	*) die "there is no kernel '$1': it is one of test, plain, mainline" ;;
+	esac
+}
+
+# /dev/kvm may exist on a machine that cannot run a guest.
+can_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; }
+
+# The tree without the patches, beside the one with them.
+pristine_tree() {
+	[ -d "$BUILD/linux-pristine" ] || quietly worktree.log "Checking out the pristine tree" \
+		git -C "$BUILD/linux" worktree add --detach "$BUILD/linux-pristine" base
+}
+
 # Debian's release, or nothing on another distribution.
 debian_release() {
 	# shellcheck disable=SC1091
