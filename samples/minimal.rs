@@ -38,7 +38,7 @@ struct Calls(Atomic<i64>);
 
 #[vtable]
 impl Handler for Calls {
-    fn enter(&self, _call: &mut Entry<'_>) -> Verdict {
+    fn enter(&self, _call: Entry<'_>) -> Verdict {
         self.0.add(1, Relaxed);
         Verdict::Call
     }

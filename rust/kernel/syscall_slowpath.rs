@@ -18,7 +18,7 @@
 //!
 //! #[vtable]
 //! impl Handler for NoReboot {
-//!     fn enter(&self, call: &mut Entry<'_>) -> Verdict {
+//!     fn enter(&self, call: Entry<'_>) -> Verdict {
 //!         if call.number() == 169 {
 //!             Verdict::Errno(EPERM)
 //!         } else {
@@ -54,8 +54,8 @@ mod call;
 mod counters;
 mod published;
 
-pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, HookContext, Verdict};
-pub use counters::Counters;
+pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, HookContext, Verdict};
+pub use counters::{Counters, FixedCounters};
 pub use published::{Published, Unpublished};
 
 /// What a handler does with the syscalls of the tasks attached to it.
@@ -69,7 +69,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// Runs in the task that makes the call, with interrupts and preemption on; may sleep,
     /// allocate and fault in user memory.
-    fn enter(&self, _call: &mut Entry<'_>) -> Verdict {
+    fn enter(&self, _call: Entry<'_>) -> Verdict {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -77,7 +77,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// The entry of the same syscall may not have been seen: the task was attached while the call
     /// slept, or is a new child that returns for the first time.
-    fn exit_work(&self, _exit: &mut Exit<'_>) -> ExitPath {
+    fn exit_work(&self, _exit: Exit<'_>) -> ExitPath {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -276,6 +276,7 @@ pub struct ForceAll(());
 
 impl ForceAll {
     /// Puts every task on the slow path. There must be only one at a time. Process context.
+    #[inline]
     pub fn new() -> Self {
         // SAFETY: Always safe to call in process context.
         unsafe { bindings::syscall_slowpath_force_all(true) };
@@ -284,16 +285,31 @@ impl ForceAll {
 }
 
 impl Default for ForceAll {
+    #[inline]
     fn default() -> Self {
         Self::new()
     }
 }
 
 impl Drop for ForceAll {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: Always safe to call in process context.
         unsafe { bindings::syscall_slowpath_force_all(false) };
     }
+}
+
+/// Says in a word why this boot does without the assembly fast path; [`None`] if it has one.
+#[inline]
+pub fn fast_path_off() -> Option<&'static str> {
+    // SAFETY: Always safe to call.
+    let word = unsafe { bindings::syscall_fastpath_status() };
+    if word.is_null() {
+        return None;
+    }
+    // SAFETY: Not null, so it is a string constant.
+    let word = unsafe { CStr::from_char_ptr(word) };
+    Some(word.to_str().unwrap_or("unknown"))
 }
 
 /// Finds a task by its TID in the current task's PID namespace.
@@ -306,6 +322,7 @@ pub fn find_task(tid: Pid) -> Option<ARef<Task>> {
 
 /// Whether the current task may administer the system: `CAP_SYS_ADMIN` in the initial user
 /// namespace.
+#[inline]
 pub fn capable_sys_admin() -> bool {
     // CAST: Capability numbers are small.
     // SAFETY: Always safe to call in a task.
@@ -314,6 +331,7 @@ pub fn capable_sys_admin() -> bool {
 
 /// Whether a message about what a task did may go to the log now: not more than a few in a few
 /// seconds. Any context.
+#[inline]
 pub fn log_ratelimit() -> bool {
     // SAFETY: Always safe to call.
     unsafe { bindings::syscall_slowpath_ratelimit() }
@@ -363,9 +381,14 @@ impl<T: Handler> Ops<T> {
         // SAFETY: By the safety requirements, and the invariants of `Registration`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
-        let mut call = unsafe { Entry::new(regs) };
-        let verdict = attachment.data.enter(&mut call);
-        call.finish(verdict)
+        let (error, value) = match attachment.data.enter(unsafe { Entry::new(regs) }) {
+            Verdict::Call => return true,
+            Verdict::Errno(e) => (e.to_errno(), 0),
+            Verdict::Return(value) => (0, value),
+        };
+        // SAFETY: By the safety requirements; the handler's object is gone.
+        unsafe { Entry::new(regs) }.skip(error, value);
+        false
     }
 
     /// # Safety
@@ -380,8 +403,8 @@ impl<T: Handler> Ops<T> {
         // SAFETY: By the safety requirements, and the invariants of `Registration`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
-        let mut exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
-        matches!(attachment.data.exit_work(&mut exit), ExitPath::Auto)
+        let exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
+        matches!(attachment.data.exit_work(exit), ExitPath::Auto)
     }
 
     /// # Safety

@@ -23,6 +23,7 @@ use kernel::{
         Exit,
         ExitClass,
         ExitPath,
+        ExitWork,
         Handler,
         Published,
         Unpublished,
@@ -174,9 +175,9 @@ impl Hooks {
 
     #[cold]
     #[inline(never)]
-    fn count_work(&self, exit: &Exit<'_>) {
+    fn count_work(&self, work: ExitWork) {
         for class in ExitClass::ALL {
-            if exit.pending(class) {
+            if work.has(class) {
                 self.stats.count(Event::from(class));
             }
         }
@@ -192,9 +193,10 @@ impl PinnedDrop for Hooks {
 
 #[vtable]
 impl Handler for Hooks {
-    fn enter(&self, call: &mut Entry<'_>) -> Verdict {
-        match &self.settings.get(call).policy {
-            Some(policy) => policy.judge(call, &self.stats),
+    #[inline]
+    fn enter(&self, call: Entry<'_>) -> Verdict {
+        match &self.settings.get(&call).policy {
+            Some(policy) => policy.judge(&call, &self.stats),
             None => {
                 self.stats.count(Event::Allow);
                 Verdict::Call
@@ -202,11 +204,12 @@ impl Handler for Hooks {
         }
     }
 
-    fn exit_work(&self, exit: &mut Exit<'_>) -> ExitPath {
-        if exit.has_work() {
-            self.count_work(exit);
+    #[inline]
+    fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
+        if exit.work().any() {
+            self.count_work(exit.work());
         }
-        if self.settings.get(exit).iret {
+        if self.settings.get(&exit).iret {
             self.stats.count(Event::Iret);
             ExitPath::Iret
         } else {

@@ -10,7 +10,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    syscall_slowpath::{Counters, ExitClass}, //
+    syscall_slowpath::{ExitClass, FixedCounters}, //
 };
 
 /// What is counted.
@@ -69,7 +69,7 @@ impl From<ExitClass> for Event {
 }
 
 /// The counters of one attachment.
-pub(crate) struct Stats(Counters);
+pub(crate) struct Stats(FixedCounters<NR_EVENTS>);
 
 impl Stats {
     #[inline]
@@ -109,7 +109,7 @@ impl Totals {
 
     /// Makes the counters of a new attachment.
     pub(crate) fn add(&self) -> Result<Arc<Stats>> {
-        let stats = Arc::new(Stats(Counters::new(NR_EVENTS)?), GFP_KERNEL)?;
+        let stats = Arc::new(Stats(FixedCounters::new()?), GFP_KERNEL)?;
         self.inner.lock().live.push(stats.clone(), GFP_KERNEL)?;
         Ok(stats)
     }

@@ -54,7 +54,7 @@ const X32_SYSCALL_BIT: i32 = bindings::__X32_SYSCALL_BIT as i32;
 
 /// A syscall that was entered and is to be judged.
 ///
-/// Borrowed by [`Handler::enter`](super::Handler::enter); it cannot be kept.
+/// Lent to [`Handler::enter`](super::Handler::enter); it cannot be kept.
 ///
 /// # Invariants
 ///
@@ -83,21 +83,11 @@ impl Entry<'_> {
         }
     }
 
-    /// Carries out the verdict, and returns whether the call is made.
+    /// Sets the result of a call that is not made.
     #[inline]
-    pub(super) fn finish(self, verdict: Verdict) -> bool {
-        match verdict {
-            Verdict::Call => return true,
-            // SAFETY: `regs` is valid by the type invariants.
-            Verdict::Errno(e) => unsafe {
-                bindings::syscall_set_return_value(self.regs, e.to_errno(), 0)
-            },
-            // SAFETY: `regs` is valid by the type invariants.
-            Verdict::Return(value) => unsafe {
-                bindings::syscall_set_return_value(self.regs, 0, value)
-            },
-        }
-        false
+    pub(super) fn skip(self, error: i32, value: isize) {
+        // SAFETY: `regs` is valid by the type invariants.
+        unsafe { bindings::syscall_set_return_value(self.regs, error, value) };
     }
 
     /// The convention that the call follows, and its number there, which is never -1.
@@ -208,9 +198,41 @@ impl ExitClass {
     }
 }
 
+/// The work that a syscall's exit had to do when it began.
+#[derive(Clone, Copy)]
+pub struct ExitWork {
+    syscall_work: usize,
+    ti_work: usize,
+}
+
+impl ExitWork {
+    /// Whether there was any, of any class.
+    #[inline]
+    pub fn any(self) -> bool {
+        const MASKS: (usize, usize) = {
+            let mut masks = (0, 0);
+            let mut i = 0;
+            while i < ExitClass::ALL.len() {
+                let (syscall_work, ti_work) = ExitClass::ALL[i].masks();
+                masks = (masks.0 | syscall_work, masks.1 | ti_work);
+                i += 1;
+            }
+            masks
+        };
+        self.syscall_work & MASKS.0 != 0 || self.ti_work & MASKS.1 != 0
+    }
+
+    /// Whether there was work of this class.
+    #[inline]
+    pub fn has(self, class: ExitClass) -> bool {
+        let (syscall_work, ti_work) = class.masks();
+        self.syscall_work & syscall_work != 0 || self.ti_work & ti_work != 0
+    }
+}
+
 /// A syscall that is about to return.
 ///
-/// Borrowed by [`Handler::exit_work`](super::Handler::exit_work); it cannot be kept.
+/// Lent to [`Handler::exit_work`](super::Handler::exit_work); it cannot be kept.
 ///
 /// # Invariants
 ///
@@ -218,8 +240,7 @@ impl ExitClass {
 /// it through this object only.
 pub struct Exit<'a> {
     regs: *mut bindings::pt_regs,
-    syscall_work: usize,
-    ti_work: usize,
+    work: ExitWork,
     _p: PhantomData<&'a mut bindings::pt_regs>,
     _not_send: NotThreadSafe,
 }
@@ -240,8 +261,10 @@ impl Exit<'_> {
         // INVARIANT: By the safety requirements.
         Self {
             regs,
-            syscall_work,
-            ti_work,
+            work: ExitWork {
+                syscall_work,
+                ti_work,
+            },
             _p: PhantomData,
             _not_send: NotThreadSafe,
         }
@@ -254,26 +277,9 @@ impl Exit<'_> {
         unsafe { bindings::syscall_get_return_value(self.regs) }
     }
 
-    /// Whether any work of any class was pending when the exit began.
+    /// The work that is to be done.
     #[inline]
-    pub fn has_work(&self) -> bool {
-        const MASKS: (usize, usize) = {
-            let mut masks = (0, 0);
-            let mut i = 0;
-            while i < ExitClass::ALL.len() {
-                let (syscall_work, ti_work) = ExitClass::ALL[i].masks();
-                masks = (masks.0 | syscall_work, masks.1 | ti_work);
-                i += 1;
-            }
-            masks
-        };
-        self.syscall_work & MASKS.0 != 0 || self.ti_work & MASKS.1 != 0
-    }
-
-    /// Whether work of this class was pending when the exit began.
-    #[inline]
-    pub fn pending(&self, class: ExitClass) -> bool {
-        let (syscall_work, ti_work) = class.masks();
-        self.syscall_work & syscall_work != 0 || self.ti_work & ti_work != 0
+    pub fn work(&self) -> ExitWork {
+        self.work
     }
 }
