@@ -12,9 +12,11 @@ use super::{
 };
 use crate::control::Control;
 use kernel::{
+    fmt::Write,
     kobject::{Attribute, Attributes, Dir, KernelDir, Page},
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    syscall_slowpath::fast_path_off, //
 };
 
 /// `/sys/kernel/slowpath`.
@@ -68,6 +70,7 @@ impl Attributes for RootFiles {
             Self::show_force_all,
             Self::store_force_all,
         ),
+        Attribute::ro(c"fastpath", 0o400, Self::show_fastpath),
         Attribute::wo(c"attach", 0o200, Self::store_attach),
         Attribute::wo(c"detach", 0o200, Self::store_detach),
     ];
@@ -93,6 +96,11 @@ impl RootFiles {
     fn store_force_all(&self, text: &[u8]) -> Result {
         require_admin()?;
         self.0.set_force_all(parse_switch(text)?)
+    }
+
+    fn show_fastpath(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        Ok(writeln!(page, "{}", fast_path_off().unwrap_or("1"))?)
     }
 
     fn store_attach(&self, text: &[u8]) -> Result {
