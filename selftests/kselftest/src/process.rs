@@ -55,11 +55,11 @@ pub fn getppid() -> i64 {
     syscall(libc::SYS_getppid, [0; 6])
 }
 
-/// Waits until a task sleeps in this syscall.
+/// Waits until a task sleeps in this syscall. One that is stopped does not.
 pub fn until_blocked(tid: i32, nr: i64) -> Result<()> {
+    let read = |file| fs::read_to_string(format!("/proc/{tid}/{file}")).context("no such task");
     until("blocked", || {
-        let call = fs::read_to_string(format!("/proc/{tid}/syscall")).context("no such task")?;
-        Ok(call.starts_with(&format!("{nr} ")))
+        Ok(read("stat")?.contains(") S ") && read("syscall")?.starts_with(&format!("{nr} ")))
     })
 }
 
@@ -94,6 +94,24 @@ impl Child {
         }
     }
 
+    /// Runs `f` in a child, which says why it failed and exits with 1, or with 0.
+    pub fn run(f: impl FnOnce() -> Result<()>) -> Result<Self> {
+        Self::fork(|| match f() {
+            Ok(()) => 0,
+            Err(e) => {
+                eprintln!("in the child: {e:#}");
+                1
+            }
+        })
+    }
+
+    /// Waits until it exits as it should.
+    pub fn wait_success(self) -> Result<()> {
+        let status = self.wait()?;
+        ensure!(status == 0, "the child exits with {status}");
+        Ok(())
+    }
+
     pub fn kill(&self, signal: i32) {
         // SAFETY: `pid` is our child, not reaped yet.
         unsafe { libc::kill(self.pid, signal) };
@@ -122,6 +140,24 @@ impl Child {
         std::mem::forget(self);
         Ok(status)
     }
+}
+
+/// A page that this process shares with its children.
+pub fn shared<T>() -> *mut T {
+    assert!(std::mem::size_of::<T>() <= 4096);
+    // SAFETY: A new mapping.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert!(page != libc::MAP_FAILED);
+    page.cast()
 }
 
 pub fn reap(pid: i32) -> Result<i32> {

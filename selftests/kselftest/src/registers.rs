@@ -31,6 +31,11 @@ pub struct Registers {
 
 /// The arithmetic flags and DF: what a program may set at will.
 pub const USER_FLAGS: u64 = 0xcd5;
+pub const TF: u64 = 1 << 8;
+pub const NT: u64 = 1 << 14;
+pub const RF: u64 = 1 << 16;
+pub const AC: u64 = 1 << 18;
+pub const ID: u64 = 1 << 21;
 /// Always one, and IF.
 pub const FIXED_FLAGS: u64 = 0x202;
 
@@ -87,8 +92,10 @@ impl Registers {
             *reg = next();
         }
         regs.flags = FIXED_FLAGS | (next() & USER_FLAGS);
-        for lane in regs.ymm.iter_mut().flatten() {
-            *lane = next();
+        if has_avx() {
+            for lane in regs.ymm.iter_mut().flatten() {
+                *lane = next();
+            }
         }
         regs
     }
@@ -151,7 +158,7 @@ pub fn child_stack(stack: &mut [u64], child: *mut Registers) -> u64 {
     stack[top..].as_ptr() as u64
 }
 
-pub fn has_avx() -> bool {
+fn has_avx() -> bool {
     std::arch::is_x86_feature_detected!("avx")
 }
 
@@ -162,15 +169,13 @@ pub fn syscall(before: &Registers) -> Registers {
 
 /// The same for a call that may return in a child as well, whose registers go to `child`.
 pub fn syscall_forking(before: &Registers, child: *mut Registers) -> Registers {
-    let mut before = before.clone();
     let mut after = Registers::ZERO;
     if has_avx() {
         // SAFETY: The calls that tests make change no memory that Rust knows of.
-        unsafe { syscall_with_registers(&before, &mut after, child) };
+        unsafe { syscall_with_registers(before, &mut after, child) };
     } else {
-        before.ymm = Registers::ZERO.ymm;
         // SAFETY: As above.
-        unsafe { syscall_without_vectors(&before, &mut after, child) };
+        unsafe { syscall_without_vectors(before, &mut after, child) };
     }
     after
 }
@@ -184,8 +189,6 @@ macro_rules! syscall_asm {
             "push rsi",
             "push rdx",
             $load,
-            "push qword ptr [rdi + {flags}]",
-            "popfq",
             "mov rax, [rdi + {rax}]",
             "mov rbx, [rdi + {rbx}]",
             "mov rcx, [rdi + {rcx}]",
@@ -200,7 +203,10 @@ macro_rules! syscall_asm {
             "mov r13, [rdi + {r13}]",
             "mov r14, [rdi + {r14}]",
             "mov r15, [rdi + {r15}]",
+            "push qword ptr [rdi + {flags}]",
             "mov rdi, [rdi + {rdi}]",
+            // From here on no access that AC could fault.
+            "popfq",
             "syscall",
             "2:",
             "push rdi",
@@ -231,7 +237,9 @@ macro_rules! syscall_asm {
             "mov [rdi + {rsp}], rsp",
             "lea rax, [rip + 2b]",
             "mov [rdi + {rip}], rax",
-            "cld",
+            // Rust wants none of them.
+            "push 0x202",
+            "popfq",
             $store,
             "pop rdx",
             "pop rsi",

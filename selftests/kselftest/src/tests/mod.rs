@@ -6,8 +6,13 @@ mod attach;
 mod bad_input;
 mod inherit;
 mod module;
+mod observe;
+mod paths;
 mod policy;
 mod preserve;
+mod probes;
+mod ptrace;
+mod signals;
 
 use crate::Test;
 
@@ -19,10 +24,28 @@ macro_rules! tests {
 }
 use tests;
 
+/// The same for functions that take the path to test, each of which makes three tests.
+macro_rules! tests_on_each_path {
+    ($($name:ident)*) => {
+        pub const TESTS_ON_EACH_PATH: &[crate::Test] = &[$(
+            (concat!(stringify!($name), "_fast"), || Path::Fast.run($name)),
+            (concat!(stringify!($name), "_slow"), || Path::Slow.run($name)),
+            (concat!(stringify!($name), "_iret"), || Path::Iret.run($name)),
+        )*];
+    };
+}
+use tests_on_each_path;
+
 pub const ALL: &[&[Test]] = &[
     attach::TESTS,
     inherit::TESTS,
+    paths::TESTS,
     preserve::TESTS,
+    preserve::TESTS_ON_EACH_PATH,
+    signals::TESTS_ON_EACH_PATH,
+    ptrace::TESTS_ON_EACH_PATH,
+    observe::TESTS_ON_EACH_PATH,
+    probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
     bad_input::TESTS,
     module::TESTS,

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The paths of syscalls: which one a task is to take, and which ones it took.
+
+use crate::{
+    process::gettid,
+    slowpath::{self, attach},
+    Skip,
+};
+use anyhow::{ensure, Context, Result};
+use std::fs;
+
+macro_rules! paths {
+    ($($name:ident)*) => {
+        /// How many syscalls of a task took each path, as `/proc/TID/arch_status` has it.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Paths {
+            $(pub $name: u64),*
+        }
+
+        impl Paths {
+            /// Of a task that may be running.
+            pub fn of(tid: i32) -> Result<Self> {
+                let text = fs::read_to_string(format!("/proc/{tid}/arch_status"))?;
+                let get = |name: &str| -> Result<u64> {
+                    let line = text.lines().find_map(|line| line.strip_prefix(name));
+                    let value = line.and_then(|line| line.strip_prefix(":\t"));
+                    let value = value.ok_or(Skip("the kernel does not count paths"))?;
+                    value.parse().with_context(|| name.to_string())
+                };
+                Ok(Self { $($name: get(concat!("syscall_", stringify!($name)))?),* })
+            }
+
+            pub fn since(self, earlier: Self) -> Self {
+                Self { $($name: self.$name - earlier.$name),* }
+            }
+        }
+    };
+}
+
+paths! {
+    fast slow slow_work slow_flags slow_number slow_qualified
+    slow_return sysret iret
+}
+
+/// Whether this boot has the fast path.
+pub fn fast_path_is_on() -> Result<bool> {
+    Ok(slowpath::read(format!("{}/fastpath", slowpath::SYSFS))? == "1")
+}
+
+/// The path that a task is to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Not attached.
+    Fast,
+    Slow,
+    Iret,
+}
+
+impl Path {
+    /// Puts the current task, and its future children, on the path.
+    pub fn take(self) -> Result<()> {
+        let exit_path = match self {
+            Path::Fast => return Ok(()),
+            Path::Slow => "auto",
+            Path::Iret => "iret",
+        };
+        let task = attach(gettid())?;
+        task.set("inherit", "1")?;
+        task.set("exit_path", exit_path)
+    }
+
+    /// Runs a test on the path, and makes sure that it was the one.
+    pub fn run(self, test: fn(Path) -> Result<()>) -> Result<()> {
+        let tid = gettid();
+        self.take()?;
+        let before = Paths::of(tid)?;
+        test(self)?;
+        let taken = Paths::of(tid)?.since(before);
+        match self {
+            Path::Fast if fast_path_is_on()? => {
+                ensure!(taken.fast > 0, "no call was fast: {taken:?}");
+                ensure!(taken.slow_work == 0, "a call had entry work: {taken:?}");
+            }
+            // More than what reading the counters takes.
+            Path::Iret => ensure!(taken.iret >= taken.slow, "a call left by SYSRET: {taken:?}"),
+            Path::Fast | Path::Slow => {}
+        }
+        if self != Path::Fast || !fast_path_is_on()? {
+            ensure!(taken.fast == 0, "a call was fast: {taken:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Probes in the way of a syscall, on each path.
+
+use crate::{
+    paths::Path,
+    registers::{syscall, Registers, TF},
+};
+use anyhow::{ensure, Context, Result};
+use std::fs;
+
+super::tests_on_each_path! {
+    kprobe_on_dispatch
+    uprobe_on_syscall_instruction
+}
+
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// An enabled probe event; removed when dropped.
+struct Probe {
+    kind: &'static str,
+    name: &'static str,
+}
+
+impl Probe {
+    /// Puts a probe, a `kprobe` or a `uprobe`, on a place.
+    fn new(kind: &'static str, name: &'static str, place: &str) -> Result<Self> {
+        if !fs::exists(format!("{TRACEFS}/{kind}_events"))? {
+            let (none, tracefs) = (c"none".as_ptr(), c"tracefs".as_ptr());
+            // SAFETY: Only mounts.
+            let ret = unsafe {
+                libc::mount(
+                    none,
+                    c"/sys/kernel/tracing".as_ptr(),
+                    tracefs,
+                    0,
+                    none.cast(),
+                )
+            };
+            ensure!(ret == 0, "mounting tracefs");
+        }
+        let probe = Self { kind, name };
+        let events = format!("{TRACEFS}/{kind}_events");
+        fs::write(events, format!("p:test/{name} {place}")).with_context(|| place.to_string())?;
+        probe.enable("1")?;
+        Ok(probe)
+    }
+
+    fn enable(&self, enable: &str) -> Result<()> {
+        let file = format!("{TRACEFS}/events/test/{}/enable", self.name);
+        fs::write(&file, enable).context(file)
+    }
+
+    /// How often it was hit.
+    fn hits(&self) -> Result<u64> {
+        let profile = fs::read_to_string(format!("{TRACEFS}/{}_profile", self.kind))?;
+        let line = profile.lines().find(|line| line.contains(self.name));
+        let mut words = line.context("no such probe")?.split_whitespace();
+        let hits = words.find_map(|word| word.parse().ok());
+        hits.context("no number of hits")
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = self.enable("0");
+        let _ = fs::write(
+            format!("{TRACEFS}/{}_events", self.kind),
+            format!("-:test/{}", self.name),
+        );
+    }
+}
+
+/// Makes calls with random registers; they must change nothing but the result. Where the instruction
+/// runs elsewhere, in single steps, RCX and R11 tell so, on mainline as well.
+fn check_calls(calls: u64, in_place: bool) -> Result<()> {
+    // SAFETY: Has no memory effects.
+    let ppid = unsafe { libc::getppid() } as u64;
+    for round in 0..calls {
+        let mut before = Registers::random(&mut round.clone());
+        before.rax = libc::SYS_getppid as u64;
+        let after = syscall(&before);
+        let mut want = before.after(ppid, &after);
+        if !in_place {
+            want.rcx = after.rcx;
+            want.r11 |= TF;
+        }
+        ensure!(after == want, "round {round}: {}", after.difference(&want));
+    }
+    Ok(())
+}
+
+const CALLS: u64 = 300;
+
+fn kprobe_on_dispatch(_: Path) -> Result<()> {
+    for (name, place) in [("dispatch", "x64_sys_call"), ("call", "__x64_sys_getppid")] {
+        let probe = Probe::new("kprobe", name, place)?;
+        let before = probe.hits()?;
+        check_calls(CALLS, true)?;
+        let hits = probe.hits()? - before;
+        ensure!(hits >= CALLS, "{place}: {hits} hits");
+    }
+    Ok(())
+}
+
+fn uprobe_on_syscall_instruction(_: Path) -> Result<()> {
+    let mut call = Registers::random(&mut 1);
+    call.rax = libc::SYS_getppid as u64;
+    let address = syscall(&call).rip - 2;
+
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let place = maps.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let start = u64::from_str_radix(start, 16).ok()?;
+        let end = u64::from_str_radix(end, 16).ok()?;
+        let offset = u64::from_str_radix(words.nth(1)?, 16).ok()?;
+        let file = words.nth(2)?;
+        (start..end)
+            .contains(&address)
+            .then(|| format!("{file}:{:#x}", address - start + offset))
+    });
+    let probe = Probe::new("uprobe", "instruction", &place.context("not in a file")?)?;
+    let before = probe.hits()?;
+    check_calls(CALLS, false)?;
+    let hits = probe.hits()? - before;
+    ensure!(hits == CALLS, "{hits} hits");
+    Ok(())
+}
