@@ -30,6 +30,9 @@ modules: $(B)/module.stamp	## Build the kernel and the module
 check: $(B)/module.stamp	## Formatters, clippy, checkpatch, W=1
 	@scripts/check
 
+bench: $(B)/module.stamp	## Count what syscalls cost, here and on mainline
+	@scripts/bench
+
 compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with the option off
 	@scripts/compare-disabled
 
@@ -55,7 +58,7 @@ $(B)/series.stamp: FORCE
 FORCE:
 endif
 
-$(B)/kernel.stamp: $(B)/series.stamp scripts/kernel.config scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
+$(B)/kernel.stamp: $(B)/series.stamp $(wildcard scripts/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
 	@scripts/build-kernel
 	@touch $@
 
@@ -63,4 +66,4 @@ $(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rus
 	@scripts/build-kernel modules
 	@touch $@
 
-.PHONY: help run test test-rules shell kernel modules check compare-disabled clean distclean
+.PHONY: help run test test-rules shell kernel modules check bench compare-disabled clean distclean

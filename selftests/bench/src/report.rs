@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One table of all runs.
+
+use crate::{cases, Run};
+use anyhow::{ensure, Context, Result};
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+
+fn number(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// The numbers of each run, then what the others are of the first.
+pub fn table(runs: &[Run]) -> Result<Table> {
+    let (base, others) = runs.split_first().context("there is no run")?;
+    ensure!(
+        runs.iter().all(|run| run.unit == base.unit),
+        "the runs have different units"
+    );
+
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    let mut header = vec![format!("{} a round", base.unit)];
+    header.extend(runs.iter().map(|run| run.column.clone()));
+    header.extend(others.iter().map(|run| format!("{}, ratio", run.column)));
+    table.set_header(header);
+
+    for name in cases::names() {
+        let get = |run: &Run| {
+            let result = run.results.get(name);
+            result
+                .copied()
+                .with_context(|| format!("{} lacks {name}", run.column))
+        };
+        let mut row = vec![name.to_string()];
+        for run in runs {
+            row.push(number(get(run)?));
+        }
+        for run in others {
+            row.push(format!("{:.2}", get(run)? / get(base)?));
+        }
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
