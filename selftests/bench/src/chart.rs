@@ -8,11 +8,13 @@ use plotters::prelude::*;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (1200, 560);
-const COLORS: [RGBColor; 4] = [
+const COLORS: [RGBColor; 6] = [
     RGBColor(38, 120, 178),
     RGBColor(96, 178, 96),
     RGBColor(240, 160, 48),
     RGBColor(190, 64, 64),
+    RGBColor(120, 80, 160),
+    RGBColor(110, 110, 110),
 ];
 
 /// For each case, one bar for each run but the first, as a ratio to the first.
@@ -68,7 +70,7 @@ pub fn draw(file: &Path, runs: &[Run]) -> Result<()> {
     )])?;
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::UpperRight)
         .border_style(BLACK)
         .background_style(WHITE)
         .draw()?;

@@ -20,6 +20,7 @@ super::tests! {
     path_of_all_tasks_forced
     path_of_new_child
     path_of_return_after_tagged_while_blocked
+    path_of_return_of_a_call_that_tags_its_task
     path_of_return_after_signal
     path_of_return_after_wakeup_of_another
     path_of_qualified_calls
@@ -192,6 +193,17 @@ fn path_of_return_after_tagged_while_blocked() -> Result<()> {
             "{after:?}"
         );
     }
+    Ok(())
+}
+
+/// The handler sees the exit of the very call. Nothing else sends it to the slow path: no switch.
+fn path_of_return_of_a_call_that_tags_its_task() -> Result<()> {
+    let mut puppet = Puppet::new(|_| attach(gettid()).map_or(-1, |_| 0))?;
+    ensure!(puppet.call(0)? == 0, "attaching itself");
+    let task = slowpath::Task { tid: puppet.tid() };
+    // It has entered a call that it sleeps in, and left one that the handler did not see entered.
+    let (entries, exits) = (task.stat("entries")?, task.stat("exits")?);
+    ensure!(entries == exits, "{entries} entries, {exits} exits");
     Ok(())
 }
 
