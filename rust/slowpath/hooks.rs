@@ -178,7 +178,7 @@ impl Hooks {
     fn count_work(&self, work: ExitWork) {
         for class in ExitClass::ALL {
             if work.has(class) {
-                self.stats.count(Event::from(class));
+                self.stats.count(Event::Work(class));
             }
         }
     }

@@ -22,19 +22,28 @@ pub(crate) enum Event {
     Errno,
     Sysret,
     Iret,
-    Reschedule,
-    Trace,
-    Step,
-    Tracepoint,
-    Audit,
-    Uprobe,
-    Signal,
-    NotifyResume,
-    PatchPending,
-    UserReturnNotify,
+    /// Work that an exit had to do.
+    Work(ExitClass),
 }
 
-const NR_EVENTS: usize = Event::UserReturnNotify as usize + 1;
+const NR_FIXED: usize = 6;
+const NR_EVENTS: usize = NR_FIXED + ExitClass::ALL.len();
+
+impl Event {
+    /// The counter of the event.
+    #[inline]
+    const fn index(self) -> usize {
+        match self {
+            Self::Allow => 0,
+            Self::Log => 1,
+            Self::Return => 2,
+            Self::Errno => 3,
+            Self::Sysret => 4,
+            Self::Iret => 5,
+            Self::Work(class) => NR_FIXED + class as usize,
+        }
+    }
+}
 
 /// Each entry is counted by its verdict, each exit by how it returned.
 pub(crate) const ENTRIES: &[Event] = &[Event::Allow, Event::Log, Event::Return, Event::Errno];
@@ -51,34 +60,17 @@ impl From<Verdict> for Event {
     }
 }
 
-impl From<ExitClass> for Event {
-    fn from(class: ExitClass) -> Self {
-        match class {
-            ExitClass::Reschedule => Self::Reschedule,
-            ExitClass::Trace => Self::Trace,
-            ExitClass::Step => Self::Step,
-            ExitClass::Tracepoint => Self::Tracepoint,
-            ExitClass::Audit => Self::Audit,
-            ExitClass::Uprobe => Self::Uprobe,
-            ExitClass::Signal => Self::Signal,
-            ExitClass::NotifyResume => Self::NotifyResume,
-            ExitClass::PatchPending => Self::PatchPending,
-            ExitClass::UserReturnNotify => Self::UserReturnNotify,
-        }
-    }
-}
-
 /// The counters of one attachment.
 pub(crate) struct Stats(FixedCounters<NR_EVENTS>);
 
 impl Stats {
     #[inline]
     pub(crate) fn count(&self, event: Event) {
-        self.0.count(event as usize);
+        self.0.count(event.index());
     }
 
     pub(crate) fn sum(&self, events: &[Event]) -> u64 {
-        events.iter().map(|&e| self.0.sum(e as usize)).sum()
+        events.iter().map(|&e| self.0.sum(e.index())).sum()
     }
 }
 
@@ -126,7 +118,7 @@ impl Totals {
     pub(crate) fn sum(&self, events: &[Event]) -> u64 {
         let inner = self.inner.lock();
         let live: u64 = inner.live.iter().map(|s| s.sum(events)).sum();
-        let retired: u64 = events.iter().map(|&e| inner.retired[e as usize]).sum();
+        let retired: u64 = events.iter().map(|&e| inner.retired[e.index()]).sum();
         live + retired
     }
 }

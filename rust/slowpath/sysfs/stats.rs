@@ -8,7 +8,8 @@ use kernel::{
     fmt::Write,
     kobject::{Attribute, Attributes, Page},
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    syscall_slowpath::ExitClass, //
 };
 
 /// Whose counters a directory shows.
@@ -46,15 +47,18 @@ impl Attributes for StatsFiles {
         counter!(c"errno", &[Event::Errno]),
         counter!(c"sysret", &[Event::Sysret]),
         counter!(c"iret", &[Event::Iret]),
-        counter!(c"reschedule", &[Event::Reschedule]),
-        counter!(c"trace", &[Event::Trace]),
-        counter!(c"step", &[Event::Step]),
-        counter!(c"tracepoint", &[Event::Tracepoint]),
-        counter!(c"audit", &[Event::Audit]),
-        counter!(c"uprobe", &[Event::Uprobe]),
-        counter!(c"signal", &[Event::Signal]),
-        counter!(c"notify_resume", &[Event::NotifyResume]),
-        counter!(c"patch_pending", &[Event::PatchPending]),
-        counter!(c"user_return_notify", &[Event::UserReturnNotify]),
+        counter!(c"reschedule", &[Event::Work(ExitClass::Reschedule)]),
+        counter!(c"trace", &[Event::Work(ExitClass::Trace)]),
+        counter!(c"step", &[Event::Work(ExitClass::Step)]),
+        counter!(c"tracepoint", &[Event::Work(ExitClass::Tracepoint)]),
+        counter!(c"audit", &[Event::Work(ExitClass::Audit)]),
+        counter!(c"uprobe", &[Event::Work(ExitClass::Uprobe)]),
+        counter!(c"signal", &[Event::Work(ExitClass::Signal)]),
+        counter!(c"notify_resume", &[Event::Work(ExitClass::NotifyResume)]),
+        counter!(c"patch_pending", &[Event::Work(ExitClass::PatchPending)]),
+        counter!(
+            c"user_return_notify",
+            &[Event::Work(ExitClass::UserReturnNotify)]
+        ),
     ];
 }

@@ -96,8 +96,10 @@ fn main() -> Result<()> {
                 })
                 .collect::<Result<Vec<Run>>>()?;
             serde_json::to_writer_pretty(File::create(json)?, &runs)?;
+            // Says so if a run lacks a case.
+            let table = report::table(&runs)?;
             chart::draw(&svg, &runs)?;
-            println!("{}", report::table(&runs)?);
+            println!("{table}");
             Ok(())
         }
     }

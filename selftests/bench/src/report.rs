@@ -6,10 +6,6 @@ use crate::{cases, Run};
 use anyhow::{ensure, Context, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
-fn number(value: f64) -> String {
-    format!("{value:.1}")
-}
-
 /// The numbers of each run, then what the others are of the first.
 pub fn table(runs: &[Run]) -> Result<Table> {
     let (base, others) = runs.split_first().context("there is no run")?;
@@ -34,7 +30,7 @@ pub fn table(runs: &[Run]) -> Result<Table> {
         };
         let mut row = vec![name.to_string()];
         for run in runs {
-            row.push(number(get(run)?));
+            row.push(format!("{:.1}", get(run)?));
         }
         for run in others {
             row.push(format!("{:.2}", get(run)? / get(base)?));

@@ -4,9 +4,11 @@
 
 use anyhow::{bail, ensure, Context, Result};
 use std::{
+    ffi::CStr,
     fs::{self, File},
     io::{Read, Write},
     os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
+    ptr::null,
     time::{Duration, Instant},
 };
 
@@ -140,6 +142,16 @@ impl Child {
         std::mem::forget(self);
         Ok(status)
     }
+}
+
+/// Mounts a kernel file system, unless `file` shows that it is there.
+pub fn mount(kind: &CStr, at: &CStr, file: &str) -> Result<()> {
+    if !fs::exists(file)? {
+        // SAFETY: Only mounts; these need no data.
+        let ret = unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, null()) };
+        ensure!(ret == 0, "mounting {kind:?}");
+    }
+    Ok(())
 }
 
 /// A page that this process shares with its children.

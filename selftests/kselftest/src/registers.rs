@@ -2,7 +2,7 @@
 
 //! Syscalls with every register set, and every register read back.
 
-use std::{arch::global_asm, mem::offset_of};
+use std::{arch::global_asm, mem::offset_of, os::fd::AsRawFd};
 
 /// The registers of a task. The order is that of the assembly below.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,17 @@ impl Registers {
             }
         }
         regs
+    }
+
+    /// The same, to read one byte; the seed tells whose they are.
+    pub fn random_read(from: &impl AsRawFd, byte: *mut u8, mut seed: u64) -> Self {
+        Self {
+            rax: libc::SYS_read as u64,
+            rdi: from.as_raw_fd() as u64,
+            rsi: byte as u64,
+            rdx: 1,
+            ..Self::random(&mut seed)
+        }
     }
 
     /// What SYSCALL leaves in the registers of a call that changes none but its result.

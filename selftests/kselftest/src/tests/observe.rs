@@ -26,16 +26,6 @@ super::tests_on_each_path! {
     proc_stack_in_call
 }
 
-/// Random registers for a read that blocks; the seed tells whose they are.
-fn blocking(from: &File, byte: &mut u8, seed: u64) -> Registers {
-    let mut before = Registers::random(&mut seed.clone());
-    before.rax = libc::SYS_read as u64;
-    before.rdi = from.as_raw_fd() as u64;
-    before.rsi = byte as *mut u8 as u64;
-    before.rdx = 1;
-    before
-}
-
 /// `struct elf_prstatus`, up to the registers.
 #[repr(C)]
 struct Prstatus {
@@ -129,7 +119,7 @@ fn dump() -> Result<()> {
             std::thread::spawn(move || {
                 let mut byte = 0;
                 let _ = tid.send(crate::process::gettid());
-                syscall(&blocking(&from, &mut byte, seed));
+                syscall(&Registers::random_read(&from, &mut byte, seed));
             });
             until_blocked(said.recv()?, libc::SYS_read)?;
         }
@@ -220,7 +210,7 @@ fn sample_blocking_call(sample: u64, user_regs: u64, seed: u64) -> Result<Vec<Ve
         use std::io::Read;
         let mut byte = 0;
         let _ = start.read_exact(&mut [0]);
-        syscall(&blocking(&from, &mut byte, seed));
+        syscall(&Registers::random_read(&from, &mut byte, seed));
         0
     })?;
     until_blocked(child.pid, libc::SYS_read)?;
@@ -312,7 +302,7 @@ fn proc_stack_in_call(_: Path) -> Result<()> {
     let (from, _to) = pipe()?;
     let child = Child::fork(|| {
         let mut byte = 0;
-        syscall(&blocking(&from, &mut byte, 400));
+        syscall(&Registers::random_read(&from, &mut byte, 400));
         0
     })?;
     until_blocked(child.pid, libc::SYS_read)?;

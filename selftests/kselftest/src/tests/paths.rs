@@ -3,8 +3,8 @@
 //! Which path a syscall takes, and why.
 
 use crate::{
-    paths::{fast_path_is_on, Paths},
-    process::{self, getppid, gettid, shared, until, Child, Puppet},
+    paths::{fast_path_is_on, fast_path_status, Paths},
+    process::{self, getppid, gettid, mount, shared, until, Child, Puppet},
     slowpath::{self, attach, detach},
     Skip,
 };
@@ -22,7 +22,7 @@ super::tests! {
     path_of_return_after_tagged_while_blocked
     path_of_return_of_a_call_that_tags_its_task
     path_of_return_after_signal
-    path_of_return_after_wakeup_of_another
+    path_of_return_that_reschedules
     path_of_qualified_calls
     path_of_exit
     path_of_exit_group
@@ -73,7 +73,7 @@ fn check_slow(taken: Paths) -> Result<()> {
 }
 
 fn path_status_is_a_word() -> Result<()> {
-    let status = slowpath::read(format!("{}/fastpath", slowpath::SYSFS))?;
+    let status = fast_path_status()?;
     let command_line = std::fs::read_to_string("/proc/cmdline")?;
     let want = if command_line.contains("syscall_fastpath=off") {
         "parameter"
@@ -153,13 +153,14 @@ fn path_of_all_tasks_forced() -> Result<()> {
     let mut old = caller()?;
     old.until_idle()?;
     slowpath::set("force_all", "1")?;
+    let mine = Paths::of(gettid())?;
     let mut new = caller()?;
     check_slow(taken(&mut old, 0)?)?;
     check_slow(taken(&mut new, 0)?)?;
-    // Other people's tasks, too: the first of all.
-    let init = Paths::of(1)?;
+    // This task, too, while it does all that.
+    let mine = Paths::of(gettid())?.since(mine);
+    ensure!(mine.slow_work > 0 && mine.fast == 0, "{mine:?}");
     slowpath::set("force_all", "0")?;
-    ensure!(init.since(init).fast == 0);
     check_fast(taken(&mut old, 0)?)?;
     check_fast(taken(&mut new, 0)?)
 }
@@ -229,21 +230,34 @@ fn path_of_return_after_signal() -> Result<()> {
     Ok(())
 }
 
-/// A task of the same priority that slept long enough is to run first, at the next return.
-fn path_of_return_after_wakeup_of_another() -> Result<()> {
+/// A task of a higher class is to run first, at the return from the call that wakes it up, and not
+/// only at the next tick.
+fn path_of_return_that_reschedules() -> Result<()> {
     need_fast_path()?;
-    // SAFETY: All-zero is valid, and `set` is valid for reads.
+    const ROUNDS: u32 = 100;
+    let ran = shared::<AtomicU32>();
+    // SAFETY: Mapped, and only used atomically.
+    let ran = unsafe { &*ran };
+    let mut puppet = Puppet::new(|_| i64::from(ran.fetch_add(1, SeqCst)))?;
+    // SAFETY: All-zero is valid; both are valid for reads.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(0, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set);
+        for task in [0, puppet.tid()] {
+            libc::sched_setaffinity(task, size_of_val(&set), &set);
+        }
+        let param: libc::sched_param = std::mem::zeroed();
+        ensure!(libc::sched_setscheduler(0, libc::SCHED_IDLE, &param) == 0);
     }
-    let mut puppet = Puppet::new(|_| 0)?;
-    let before = Paths::of(gettid())?;
-    until("a slow return", || {
-        puppet.call(0)?;
-        Ok(Paths::of(gettid())?.since(before).slow_return > 0)
-    })
+    let mut at_return = 0;
+    for round in 0..ROUNDS {
+        puppet.until_idle()?;
+        puppet.send(0)?;
+        at_return += u32::from(ran.load(SeqCst) > round);
+        puppet.reply()?;
+    }
+    ensure!(at_return > ROUNDS / 2, "{at_return} of {ROUNDS}");
+    Ok(())
 }
 
 /// Each call that a tracer or the call itself may rewrite the registers in. Some of them only fail.
@@ -437,28 +451,14 @@ fn path_of_user_dispatch() -> Result<()> {
 fn path_with_rseq_debug() -> Result<()> {
     need_fast_path()?;
     let file = "/sys/kernel/debug/rseq/debug";
-    if !std::path::Path::new(file).exists() {
-        // SAFETY: Only mounts.
-        let ret = unsafe {
-            let none = c"none".as_ptr();
-            libc::mount(
-                none,
-                c"/sys/kernel/debug".as_ptr(),
-                c"debugfs".as_ptr(),
-                0,
-                none.cast(),
-            )
-        };
-        ensure!(ret == 0, "mounting debugfs");
-    }
-    let status = || slowpath::read(format!("{}/fastpath", slowpath::SYSFS));
+    mount(c"debugfs", c"/sys/kernel/debug", file)?;
     let mut puppet = caller()?;
     slowpath::write(file, "1")?;
     let slow = taken(&mut puppet, 0);
-    let word = status();
+    let word = fast_path_status();
     slowpath::write(file, "0")?;
     check_slow(slow?)?;
     ensure!(word? == "rseq-debug");
-    ensure!(status()? == "1");
+    ensure!(fast_path_status()? == "1");
     check_fast(taken(&mut puppet, 0)?)
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     paths::Path,
+    process::{getppid, mount},
     registers::{syscall, Registers, TF},
 };
 use anyhow::{ensure, Context, Result};
@@ -25,22 +26,9 @@ struct Probe {
 impl Probe {
     /// Puts a probe, a `kprobe` or a `uprobe`, on a place.
     fn new(kind: &'static str, name: &'static str, place: &str) -> Result<Self> {
-        if !fs::exists(format!("{TRACEFS}/{kind}_events"))? {
-            let (none, tracefs) = (c"none".as_ptr(), c"tracefs".as_ptr());
-            // SAFETY: Only mounts.
-            let ret = unsafe {
-                libc::mount(
-                    none,
-                    c"/sys/kernel/tracing".as_ptr(),
-                    tracefs,
-                    0,
-                    none.cast(),
-                )
-            };
-            ensure!(ret == 0, "mounting tracefs");
-        }
-        let probe = Self { kind, name };
         let events = format!("{TRACEFS}/{kind}_events");
+        mount(c"tracefs", c"/sys/kernel/tracing", &events)?;
+        let probe = Self { kind, name };
         fs::write(events, format!("p:test/{name} {place}")).with_context(|| place.to_string())?;
         probe.enable("1")?;
         Ok(probe)
@@ -74,8 +62,7 @@ impl Drop for Probe {
 /// Makes calls with random registers; they must change nothing but the result. Where the instruction
 /// runs elsewhere, in single steps, RCX and R11 tell so, on mainline as well.
 fn check_calls(calls: u64, in_place: bool) -> Result<()> {
-    // SAFETY: Has no memory effects.
-    let ppid = unsafe { libc::getppid() } as u64;
+    let ppid = getppid() as u64;
     for round in 0..calls {
         let mut before = Registers::random(&mut round.clone());
         before.rax = libc::SYS_getppid as u64;

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{ensure, Context, Result};
 use libc::{c_long, user_regs_struct};
-use std::{fs::File, io::Write, os::fd::AsRawFd, ptr::null_mut};
+use std::{fs::File, io::Write, ptr::null_mut};
 
 super::tests_on_each_path! {
     ptrace_reads_blocked_call
@@ -87,16 +87,12 @@ impl Tracee {
     }
 }
 
-/// A child that reads a byte with `before` in its registers, and then tells what is in them.
-fn reader(before: &Registers) -> Result<(Child, File, *mut (Registers, u8))> {
+/// A child that reads a byte with registers of its own, and then tells what is in them.
+fn reader(seed: u64) -> Result<(Child, File, *mut (Registers, u8), Registers)> {
     let (from, to) = pipe()?;
     let page = shared::<(Registers, u8)>();
-    let mut before = before.clone();
     // SAFETY: Mapped.
-    before.rsi = unsafe { &raw mut (*page).1 } as u64;
-    before.rax = libc::SYS_read as u64;
-    before.rdi = from.as_raw_fd() as u64;
-    before.rdx = 1;
+    let before = Registers::random_read(&from, unsafe { &raw mut (*page).1 }, seed);
     let child = Child::fork(|| {
         let after = syscall(&before);
         // SAFETY: Mapped, and not used by the parent now.
@@ -104,7 +100,7 @@ fn reader(before: &Registers) -> Result<(Child, File, *mut (Registers, u8))> {
         0
     })?;
     until_blocked(child.pid, libc::SYS_read)?;
-    Ok((child, to, page))
+    Ok((child, to, page, before))
 }
 
 /// The general registers that a call keeps, as a tracer sees them and as they are.
@@ -135,8 +131,7 @@ const ROUNDS: u64 = 20;
 
 fn ptrace_reads_blocked_call(_: Path) -> Result<()> {
     for round in 0..ROUNDS {
-        let before = Registers::random(&mut round.clone());
-        let (child, mut to, page) = reader(&before)?;
+        let (child, mut to, page, before) = reader(round)?;
         let tracee = Tracee::seize(child, 0)?;
         tracee.interrupt()?;
         let regs = tracee.get()?;
@@ -158,7 +153,7 @@ fn ptrace_reads_blocked_call(_: Path) -> Result<()> {
 fn ptrace_writes_blocked_call(_: Path) -> Result<()> {
     let mut seed = 23;
     for round in 0..60 {
-        let (child, _to, page) = reader(&Registers::random(&mut seed))?;
+        let (child, _to, page, _) = reader(seed)?;
         let tracee = Tracee::seize(child, 0)?;
         tracee.interrupt()?;
         let old = tracee.get()?;
@@ -209,7 +204,7 @@ fn ptrace_writes_bad_address(_: Path) -> Result<()> {
         0xffff_8000_0000_0000,
         0x7fff_ffff_f000,
     ] {
-        let (child, _to, _) = reader(&Registers::random(&mut 29))?;
+        let (child, _to, _, _) = reader(29)?;
         let tracee = Tracee::seize(child, 0)?;
         tracee.interrupt()?;
         let mut regs = tracee.get()?;
@@ -226,8 +221,7 @@ fn ptrace_writes_bad_address(_: Path) -> Result<()> {
 
 fn ptrace_reads_at_exit_by_signal(_: Path) -> Result<()> {
     for round in 0..ROUNDS {
-        let before = Registers::random(&mut round.clone());
-        let (child, _to, _) = reader(&before)?;
+        let (child, _to, _, before) = reader(round)?;
         let tracee = Tracee::seize(child, libc::PTRACE_O_TRACEEXIT)?;
         tracee.0.kill(libc::SIGTERM);
         ensure!(libc::WSTOPSIG(tracee.wait()?) == libc::SIGTERM);

@@ -4,7 +4,7 @@
 
 use crate::{
     paths::Path,
-    process::{pipe, shared, until, until_blocked, Child},
+    process::{getppid, pipe, shared, until, until_blocked, Child},
     registers::{syscall, Registers, AC, FIXED_FLAGS, RF, TF, USER_FLAGS},
 };
 use anyhow::{ensure, Result};
@@ -89,7 +89,7 @@ fn handle(signal: i32, flags: i32, handler: Handler) {
     }
 }
 
-/// Ends with a random register set in use: the flags are to be put right first.
+/// A handler that tells what its frame has, and may then change it.
 macro_rules! handler {
     ($name:ident, |$gregs:ident| $body:block) => {
         extern "C" fn $name(_: i32, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
@@ -106,16 +106,6 @@ macro_rules! handler {
 }
 
 handler!(record, |_gregs| {});
-
-/// A read of one byte, with random registers.
-fn blocking_read(fd: i32, byte: *mut u8, seed: &mut u64) -> Registers {
-    let mut before = Registers::random(seed);
-    before.rax = libc::SYS_read as u64;
-    before.rdi = fd as u64;
-    before.rsi = byte as u64;
-    before.rdx = 1;
-    before
-}
 
 fn check_after(after: &Registers, before: &Registers, rax: i64) -> Result<()> {
     let want = before.after(rax as u64, after);
@@ -141,7 +131,7 @@ fn signal_in_blocked_call(_: Path) -> Result<()> {
         let (from, _to) = pipe()?;
         let child = Child::run(|| {
             let mut byte = 0;
-            let before = blocking_read(from.as_raw_fd(), &mut byte, &mut round.clone());
+            let before = Registers::random_read(&from, &mut byte, round);
             let after = syscall(&before);
             check_after(&after, &before, -i64::from(libc::EINTR))?;
             check_frame(&before, &after, -i64::from(libc::EINTR), 0)
@@ -159,7 +149,7 @@ fn signal_restarts_call(_: Path) -> Result<()> {
         let (from, mut to) = pipe()?;
         let child = Child::run(|| {
             let mut byte = 0;
-            let before = blocking_read(from.as_raw_fd(), &mut byte, &mut round.clone());
+            let before = Registers::random_read(&from, &mut byte, round);
             let after = syscall(&before);
             check_after(&after, &before, 1)?;
             // At the instruction again, with its number.
@@ -245,8 +235,7 @@ fn signal_at_any_time(_: Path) -> Result<()> {
     };
     // SAFETY: `timer` is valid for reads.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, null_mut()) };
-    // SAFETY: Has no memory effects.
-    let ppid = i64::from(unsafe { libc::getppid() });
+    let ppid = getppid();
     let (mut seed, mut at_return) = (9, 0);
     for round in 0u64.. {
         let mut before = Registers::random(&mut seed);
@@ -375,8 +364,7 @@ fn sigreturn_to_bad_address(_: Path) -> Result<()> {
 /// The trap comes after the first instruction behind the call.
 fn step_over_syscall(_: Path) -> Result<()> {
     handle(libc::SIGTRAP, 0, stop_stepping);
-    // SAFETY: Has no memory effects.
-    let ppid = unsafe { libc::getppid() } as u64;
+    let ppid = getppid() as u64;
     let mut seed = 17;
     for round in 1..=300 {
         let mut before = Registers::random(&mut seed);
@@ -424,8 +412,7 @@ fn syscall_at_top_of_user_space(_: Path) -> Result<()> {
     let top = top.ok_or_else(|| anyhow::anyhow!("the last page cannot be mapped"))?;
     // SAFETY: Just mapped.
     unsafe { ((top - 2) as *mut [u8; 2]).write([0x0f, 0x05]) };
-    // SAFETY: Has no memory effects.
-    let ppid = i64::from(unsafe { libc::getppid() });
+    let ppid = getppid();
     for round in 1..=100 {
         let result: i64;
         // SAFETY: The handler jumps to where RBX points. It has the stack below the red zone.
