@@ -52,10 +52,12 @@ use core::{marker::PhantomData, ptr::NonNull};
 
 mod call;
 mod counters;
+mod flag;
 mod published;
 
-pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, HookContext, Verdict};
+pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};
 pub use counters::{Counters, FixedCounters};
+pub use flag::Flag;
 pub use published::{Published, Unpublished};
 
 /// What a handler does with the syscalls of the tasks attached to it.
@@ -70,6 +72,14 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// Runs in the task that makes the call, with interrupts and preemption on; may sleep,
     /// allocate and fault in user memory.
     fn enter(&self, _call: Entry<'_>) -> Verdict {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether a call goes on without being judged by [`Handler::enter`], in the same context.
+    ///
+    /// For handlers that let most calls through: this runs without a stack frame, if it calls
+    /// nothing.
+    fn pass(&self, _call: &Entry<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -337,6 +347,13 @@ pub fn log_ratelimit() -> bool {
     unsafe { bindings::syscall_slowpath_ratelimit() }
 }
 
+/// The same for a message about what an administrator did.
+#[inline]
+pub fn log_ratelimit_admin() -> bool {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::syscall_slowpath_ratelimit_admin() }
+}
+
 struct Ops<T: Handler>(PhantomData<T>);
 
 impl<T: Handler> Ops<T> {
@@ -377,18 +394,39 @@ impl<T: Handler> Ops<T> {
     unsafe extern "C" fn enter(
         att: *mut bindings::syscall_slowpath_attachment,
         regs: *mut bindings::pt_regs,
-    ) -> bool {
+        arch: u32,
+        nr: i32,
+    ) -> usize {
+        if T::HAS_PASS {
+            // SAFETY: By the safety requirements, and the invariants of `Registration`.
+            let attachment = unsafe { Attachment::<T>::from_inner(att) };
+            // SAFETY: By the safety requirements.
+            let entry = unsafe { Entry::new(regs, arch, nr) };
+            if attachment.data.pass(&entry) {
+                return bindings::syscall_slowpath_action_SYSCALL_SLOWPATH_CALL as usize;
+            }
+        }
+        // SAFETY: By the safety requirements.
+        unsafe { Self::judge(att, regs, arch, nr) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`].
+    #[inline(never)]
+    unsafe extern "C" fn judge(
+        att: *mut bindings::syscall_slowpath_attachment,
+        regs: *mut bindings::pt_regs,
+        arch: u32,
+        nr: i32,
+    ) -> usize {
         // SAFETY: By the safety requirements, and the invariants of `Registration`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
-        let (error, value) = match attachment.data.enter(unsafe { Entry::new(regs) }) {
-            Verdict::Call => return true,
-            Verdict::Errno(e) => (e.to_errno(), 0),
-            Verdict::Return(value) => (0, value),
-        };
+        let entry = unsafe { Entry::new(regs, arch, nr) };
+        let verdict = attachment.data.enter(entry);
         // SAFETY: By the safety requirements; the handler's object is gone.
-        unsafe { Entry::new(regs) }.skip(error, value);
-        false
+        verdict.carry_out(unsafe { Entry::new(regs, arch, nr) })
     }
 
     /// # Safety

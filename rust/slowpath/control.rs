@@ -4,7 +4,7 @@
 
 use crate::{
     hooks::Hooks,
-    policy::{self, Pinned, Policies},
+    policies::{self, Pinned, Policies},
     stats::Totals,
     sysfs, //
 };
@@ -65,7 +65,7 @@ impl Control {
     ///
     /// The last step of loading the module: what users made keeps it loaded.
     pub(crate) fn open(&self, tasks: sysfs::TasksDir) -> Result {
-        let policies = policy::subsystem()?;
+        let policies = policies::subsystem()?;
         let mut state = self.state.lock();
         state.tasks = Some(tasks);
         drop(state);

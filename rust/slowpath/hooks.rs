@@ -3,7 +3,9 @@
 //! The hooks, and what an attachment consists of.
 
 use crate::{
-    policy::{Pinned, Policy},
+    pending::PendingCalls,
+    policies::Pinned,
+    policy::{Applied, Policy},
     stats::{Event, Stats, Totals},
     sysfs, //
 };
@@ -23,7 +25,7 @@ use kernel::{
         Exit,
         ExitClass,
         ExitPath,
-        ExitWork,
+        Flag,
         Handler,
         Published,
         Unpublished,
@@ -39,7 +41,10 @@ use kernel::{
 #[pin_data(PinnedDrop)]
 pub(crate) struct Hooks {
     #[pin]
-    settings: Published<Settings>,
+    pub(crate) applied: Published<Option<Applied>>,
+    #[pin]
+    pub(crate) pending: PendingCalls,
+    iret: Flag,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
     pub(crate) inherit: Atomic<bool>,
@@ -49,17 +54,10 @@ pub(crate) struct Hooks {
     shown: Mutex<Option<Shown>>,
 }
 
-/// What the hooks read at each syscall.
-struct Settings {
-    policy: Option<Arc<Policy>>,
-    iret: bool,
-}
-
 /// What the files show.
 struct Knobs {
     enabled: bool,
     policy: Option<Pinned>,
-    iret: bool,
 }
 
 /// The directory of an attachment, named after one of its tasks.
@@ -84,20 +82,18 @@ impl Shown {
 impl Hooks {
     pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let settings = Unpublished::new(Settings {
-                policy: None,
-                iret: false,
-            })?;
+            let applied = Unpublished::new(None)?;
             let stats = totals.add()?;
             Ok(try_pin_init!(Self {
-                settings <- Published::new(settings),
+                applied <- Published::new(applied),
+                pending <- PendingCalls::new(),
+                iret: Flag::new(false),
                 stats,
                 totals,
                 inherit: Atomic::new(false),
                 knobs <- new_mutex!(Knobs {
                     enabled: true,
                     policy: None,
-                    iret: false,
                 }),
                 shown <- new_mutex!(None),
             }? Error))
@@ -138,48 +134,50 @@ impl Hooks {
     /// Calls `f` with the name of the policy.
     pub(crate) fn policy_name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
         match &self.knobs.lock().policy {
-            Some(policy) => f(policy.name()),
+            Some(policy) => f(policy.policy().name()),
             None => f(c"none"),
         }
     }
 
-    /// Publishes what the knobs say, for the next syscall. They stay as they were if it fails.
-    fn publish(&self, change: impl FnOnce(&mut Knobs)) -> Result {
-        let mut next = Unpublished::new(Settings {
-            policy: None,
-            iret: false,
-        })?;
-        let mut knobs = self.knobs.lock();
-        change(&mut knobs);
-        *next.get_mut() = Settings {
-            policy: knobs.policy.as_ref().map(|p| p.policy()),
-            iret: knobs.iret,
-        };
-        self.settings.replace(next);
+    /// Puts the attachment under a policy, or under none. It stays as it was if this fails.
+    pub(crate) fn set_policy(
+        attachment: &Arc<Attachment<Self>>,
+        mut policy: Option<Pinned>,
+    ) -> Result {
+        let mut knobs = attachment.data().knobs.lock();
+        Policy::switch(
+            attachment,
+            knobs.policy.as_ref().map(Pinned::policy),
+            policy.as_ref().map(Pinned::policy),
+        )?;
+        core::mem::swap(&mut knobs.policy, &mut policy);
+        drop(knobs);
+        // What was set goes when the lock is free again: it takes locks of configfs.
+        drop(policy);
         Ok(())
     }
 
-    /// Sets the policy.
-    pub(crate) fn set_policy(&self, mut policy: Option<Pinned>) -> Result {
-        // What was set goes when the lock is free again: it takes locks of configfs.
-        self.publish(|knobs| core::mem::swap(&mut knobs.policy, &mut policy))
-    }
-
     pub(crate) fn iret(&self) -> bool {
-        self.knobs.lock().iret
+        self.iret.get()
     }
 
-    pub(crate) fn set_iret(&self, iret: bool) -> Result {
-        self.publish(|knobs| knobs.iret = iret)
+    pub(crate) fn set_iret(&self, iret: bool) {
+        self.iret.set(iret);
     }
 
+    /// What only few exits need.
     #[cold]
     #[inline(never)]
-    fn count_work(&self, work: ExitWork) {
+    fn exit_further(&self, exit: Exit<'_>) {
         for class in ExitClass::ALL {
-            if work.has(class) {
+            if exit.work().has(class) {
                 self.stats.count(Event::Work(class));
             }
+        }
+        // Calls are restarted for signals only, and what rules let through is not judged again.
+        let interrupted = exit.work().has(ExitClass::Signal);
+        if self.pending.any() || (interrupted && self.applied.get(exit.context()).is_some()) {
+            self.pending.left(&exit);
         }
     }
 }
@@ -194,9 +192,22 @@ impl PinnedDrop for Hooks {
 #[vtable]
 impl Handler for Hooks {
     #[inline]
+    fn pass(&self, call: &Entry<'_>) -> bool {
+        let passes = match self.applied.get(call.context()) {
+            Some(applied) => !self.pending.any() && applied.pass(call),
+            None => true,
+        };
+        if passes {
+            self.stats.count(Event::Allow);
+        }
+        passes
+    }
+
+    #[inline]
     fn enter(&self, call: Entry<'_>) -> Verdict {
-        match &self.settings.get(&call).policy {
-            Some(policy) => policy.judge(&call, &self.stats),
+        match self.applied.get(call.context()) {
+            Some(applied) => applied.judge(call, self),
+            // Taken away a moment ago.
             None => {
                 self.stats.count(Event::Allow);
                 Verdict::Call
@@ -206,10 +217,10 @@ impl Handler for Hooks {
 
     #[inline]
     fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
-        if exit.work().any() {
-            self.count_work(exit.work());
+        if exit.work().any() || self.pending.any() {
+            self.exit_further(exit);
         }
-        if self.settings.get(&exit).iret {
+        if self.iret.get() {
             self.stats.count(Event::Iret);
             ExitPath::Iret
         } else {
@@ -224,6 +235,8 @@ impl Handler for Hooks {
 
     fn exec(attachment: ArcBorrow<'_, Attachment<Self>>) {
         let current = current!();
+        // Its stack and its code are others now.
+        attachment.data().pending.forget(Some(current));
         if let Some(shown) = &mut *attachment.data().shown.lock() {
             if shown.task.as_ptr() == current.as_ptr() {
                 shown.rename(ARef::from(&**current));
@@ -233,6 +246,7 @@ impl Handler for Hooks {
 
     fn leave(attachment: ArcBorrow<'_, Attachment<Self>>, task: Option<&Task>) {
         let hooks = attachment.data();
+        hooks.pending.forget(task);
         let mut shown = hooks.shown.lock();
         if attachment.nr_tasks() == 0 {
             let gone = shown.take();
@@ -240,7 +254,9 @@ impl Handler for Hooks {
             // Removing the directory waits for writers of its files, which may want our locks.
             drop(gone);
             let policy = hooks.knobs.lock().policy.take();
-            drop(policy);
+            if let Some(policy) = policy {
+                policy.policy().remove_user(&attachment);
+            }
         } else if let (Some(shown), Some(task)) = (&mut *shown, task) {
             if shown.task.as_ptr() == task.as_ptr() {
                 if let Some(other) = attachment.any_task() {

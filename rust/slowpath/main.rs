@@ -9,6 +9,8 @@ use kernel::{
 
 mod control;
 mod hooks;
+mod pending;
+mod policies;
 mod policy;
 mod rules;
 mod stats;

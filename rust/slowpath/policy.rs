@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Policies: directories in configfs, made and written by the administrator.
+//! Policies, and what they have to say about a call.
 
 use crate::{
-    rules::{Judgement, ParseError, RuleSet, Verdict as Rule},
-    stats::{Event, Stats},
-    sysfs::{require_admin, value}, //
+    hooks::Hooks,
+    pending::Change,
+    rules::{self, Judgement, ParseError, Place, RuleSet, Verdict as Rule},
+    stats::Event, //
 };
 use kernel::{
-    configfs::{self, configfs_attrs, PinnedGroup, Subsystem},
-    fmt::{self, Write},
     new_mutex,
-    page::PAGE_SIZE,
     prelude::*,
-    str::{
-        CString,
-        Formatter, //
-    },
+    str::CString,
     sync::{
         atomic::{ordering::Relaxed, Atomic},
         Arc,
@@ -24,93 +19,100 @@ use kernel::{
     },
     syscall_slowpath::{
         log_ratelimit,
+        log_ratelimit_admin,
         Arch,
+        Attachment,
         Counters,
         Entry,
-        Published,
+        Flag,
         Unpublished,
         Verdict, //
     },
+    time::Delta, //
 };
 
-/// The longest text that `rules` takes. configfs hands on one byte less than a page of a longer
-/// write, as if that were all.
-const MAX_TEXT: usize = PAGE_SIZE - 2;
-
-/// What a line of `hits` adds to the rule: as many digits as a counter can have, and a space.
-const HITS_WIDTH: usize = 21;
-
 /// A version of a policy's rules, replaced as a whole.
-struct Rules {
-    set: RuleSet,
-    hits: Counters,
+pub(crate) struct Rules {
+    pub(crate) set: RuleSet,
+    pub(crate) hits: Counters,
 }
 
 impl Rules {
-    fn parse(policy: &CStr, text: &[u8]) -> Result<Arc<Self>> {
-        if text.len() > MAX_TEXT {
-            return Err(E2BIG);
-        }
+    pub(crate) fn parse(policy: &CStr, text: &[u8]) -> Result<Arc<Self>> {
+        let log = |at: Place| {
+            if log_ratelimit_admin() {
+                let Place {
+                    line,
+                    column,
+                    reason,
+                } = at;
+                pr_info!("policy {policy}: line {line}, column {column}: {reason}\n");
+            }
+        };
         let set = RuleSet::parse(text).map_err(|e| match e {
             ParseError::NoMemory => ENOMEM,
-            ParseError::Syntax {
-                line,
-                column,
-                reason,
-            } => {
-                if log_ratelimit() {
-                    pr_info!("policy {policy}: line {line}, column {column}: {reason}\n");
-                }
+            ParseError::Syntax(at) => {
+                log(at);
                 EINVAL
             }
+            ParseError::TooBig(at) => {
+                log(at);
+                E2BIG
+            }
         })?;
-
-        // Whatever is accepted can be read back, with the hits of each line.
-        let mut length = Length(0);
-        write!(length, "{set}")?;
-        if length.0 + set.nr_lines() * HITS_WIDTH > PAGE_SIZE {
-            return Err(E2BIG);
-        }
-
         let hits = Counters::new(set.nr_lines())?;
         Ok(Arc::new(Self { set, hits }, GFP_KERNEL)?)
     }
 }
 
-/// Counts what is written to it.
-struct Length(usize);
-
-impl fmt::Write for Length {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        self.0 += s.len();
-        Ok(())
-    }
-}
-
-/// A policy, as attachments use it.
+/// A policy.
 #[pin_data]
 pub(crate) struct Policy {
     name: CString,
-    enforce: Atomic<bool>,
-    /// What hooks read.
+    enforce: Flag,
+    /// Who uses which policy changes under this lock, of all policies.
+    users_lock: Arc<UsersLock>,
     #[pin]
-    published: Published<Arc<Rules>>,
-    /// The same, for everybody else.
+    state: Mutex<State>,
+}
+
+struct State {
+    rules: Arc<Rules>,
+    /// The attachments that are under the policy. They keep the policy, and are taken off this
+    /// list when their last task leaves.
+    users: KVec<Arc<Attachment<Hooks>>>,
+}
+
+impl State {
+    fn remove(&mut self, attachment: &Attachment<Hooks>) {
+        self.users
+            .retain(|user| !core::ptr::eq(&**user, attachment));
+    }
+}
+
+/// Taken before the lock of any policy's state.
+#[pin_data]
+pub(crate) struct UsersLock {
     #[pin]
-    rules: Mutex<Arc<Rules>>,
+    lock: Mutex<()>,
+}
+
+impl UsersLock {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(pin_init!(Self { lock <- new_mutex!(()) }), GFP_KERNEL)
+    }
 }
 
 impl Policy {
-    fn new(name: &CStr) -> Result<Arc<Self>> {
+    pub(crate) fn new(name: &CStr, users_lock: Arc<UsersLock>) -> Result<Arc<Self>> {
         let rules = Rules::parse(name, b"")?;
-        let published = Unpublished::new(rules.clone())?;
         let name = CString::try_from(name)?;
         Arc::pin_init(
             pin_init!(Self {
                 name,
-                enforce: Atomic::new(true),
-                published <- Published::new(published),
-                rules <- new_mutex!(rules),
+                enforce: Flag::new(true),
+                users_lock,
+                state <- new_mutex!(State { rules, users: KVec::new() }),
             }),
             GFP_KERNEL,
         )
@@ -120,184 +122,259 @@ impl Policy {
         &self.name
     }
 
-    fn replace(&self, rules: Arc<Rules>) -> Result {
-        let published = Unpublished::new(rules.clone())?;
-        let mut current = self.rules.lock();
-        *current = rules;
-        self.published.replace(published);
+    pub(crate) fn enforce(&self) -> &Flag {
+        &self.enforce
+    }
+
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.state.lock().rules.clone()
+    }
+
+    /// Replaces the rules, for every attachment under the policy; or for none, if it fails.
+    pub(crate) fn replace(self: &Arc<Self>, rules: Arc<Rules>) -> Result {
+        let users_guard = self.users_lock.lock.lock();
+        let mut state = self.state.lock();
+
+        let mut all = KVec::with_capacity(state.users.len(), GFP_KERNEL)?;
+        for _ in &state.users {
+            let applied = Applied::new(self.clone(), rules.clone())?;
+            all.push(Unpublished::new(Some(applied))?, GFP_KERNEL)?;
+        }
+        for (user, applied) in state.users.iter().zip(all) {
+            user.data().applied.replace(applied);
+        }
+        let old = core::mem::replace(&mut state.rules, rules);
+        drop(state);
+        drop(users_guard);
+        // What was replaced goes when the locks are free again.
+        drop(old);
         Ok(())
     }
 
-    /// Judges a call, and counts the verdict.
-    // Not inlined, so that calls under no policy do not pay for its registers.
-    #[inline(never)]
-    pub(crate) fn judge(&self, call: &Entry<'_>, stats: &Stats) -> Verdict {
-        let rules = self.published.get(call);
-        let Judgement { verdict, line } = match call.arch_and_number() {
-            (Arch::X86_64, nr) => rules.set.judge(nr),
-            (Arch::I386 | Arch::X32, _) => rules.set.judge_by_default(),
+    /// Puts an attachment under the policy `new` instead of `old`, or under none. It stays as it
+    /// was if this fails.
+    pub(crate) fn switch(
+        attachment: &Arc<Attachment<Hooks>>,
+        old: Option<&Arc<Self>>,
+        new: Option<&Arc<Self>>,
+    ) -> Result {
+        let Some(either) = old.or(new) else {
+            return Ok(());
         };
-        if let Some(line) = line {
-            rules.hits.count(line);
+        let _users_guard = either.users_lock.lock.lock();
+        let mut applied = Unpublished::new(None)?;
+        if let Some(new) = new {
+            let mut state = new.state.lock();
+            *applied.get_mut() = Some(Applied::new(new.clone(), state.rules.clone())?);
+            if !old.is_some_and(|old| Arc::ptr_eq(old, new)) {
+                state.users.push(attachment.clone(), GFP_KERNEL)?;
+            }
         }
-        stats.count(Event::from(verdict));
+        if let Some(old) = old.filter(|old| !new.is_some_and(|new| Arc::ptr_eq(old, new))) {
+            old.state.lock().remove(attachment);
+        }
+        attachment.data().applied.replace(applied);
+        Ok(())
+    }
 
-        if matches!(verdict, Rule::Allow) {
+    /// An attachment that has no task any more is under no policy.
+    pub(crate) fn remove_user(&self, attachment: &Attachment<Hooks>) {
+        let _users_guard = self.users_lock.lock.lock();
+        self.state.lock().remove(attachment);
+    }
+}
+
+/// A policy as it is for one attachment: what hooks read.
+pub(crate) struct Applied {
+    policy: Arc<Policy>,
+    rules: Arc<Rules>,
+    /// How many calls there were, for each rule that counts them.
+    counts: KVec<Atomic<u64>>,
+}
+
+/// A call under a policy, for the rules that look closer at it.
+struct Call<'a>(&'a Entry<'a>, &'a [Atomic<u64>]);
+
+impl rules::Call for Call<'_> {
+    #[inline(always)]
+    fn argument(&self, index: u8) -> u64 {
+        // CAST: The kernel's word has 64 bits.
+        self.0.argument(usize::from(index)) as u64
+    }
+
+    fn count(&self, counter: usize) -> u64 {
+        match self.1.get(counter) {
+            Some(count) => count.fetch_add(1, Relaxed) + 1,
+            None => 0,
+        }
+    }
+}
+
+#[inline]
+fn arch_of_rules(arch: Arch) -> rules::Arch {
+    match arch {
+        Arch::X86_64 => rules::Arch::X86_64,
+        Arch::I386 => rules::Arch::I386,
+        Arch::X32 => rules::Arch::X32,
+    }
+}
+
+#[inline]
+fn error(errno: u16) -> Verdict {
+    Verdict::Errno(Error::from_errno(-i32::from(errno)))
+}
+
+impl Applied {
+    fn new(policy: Arc<Policy>, rules: Arc<Rules>) -> Result<Self> {
+        let mut counts = KVec::with_capacity(rules.set.nr_counters(), GFP_KERNEL)?;
+        for _ in 0..rules.set.nr_counters() {
+            counts.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            policy,
+            rules,
+            counts,
+        })
+    }
+
+    /// Whether a rule allows a call, which nearly every call is. Calls nothing, and has no use for a
+    /// stack frame.
+    #[inline(always)]
+    pub(crate) fn pass(&self, call: &Entry<'_>) -> bool {
+        // The bit of x32 makes a number that no table has.
+        if call.arch() == Arch::I386 {
+            return false;
+        }
+        let set = &self.rules.set;
+        let further = Call(call, &self.counts);
+        match set.line_that_allows(rules::Arch::X86_64, call.raw_number(), &further) {
+            Some(line) => {
+                self.rules.hits.count(line);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Judges a call, and counts the verdict.
+    #[inline]
+    pub(crate) fn judge(&self, call: Entry<'_>, hooks: &Hooks) -> Verdict {
+        // An error that is injected should cost little more than the call would.
+        if call.arch() != Arch::I386 && !hooks.pending.any() && self.policy.enforce.get() {
+            let set = &self.rules.set;
+            let rule = set.rule_that_decides(rules::Arch::X86_64, call.raw_number());
+            if let Some((line, verdict)) = rule {
+                let (event, verdict) = match verdict {
+                    Rule::Errno(errno) => (Event::Errno, error(errno)),
+                    // CAST: The kernel's word has 64 bits.
+                    Rule::Return(value) => (Event::Return, Verdict::Return(value as isize)),
+                    _ => return self.judge_further(call, hooks),
+                };
+                self.rules.hits.count(line);
+                hooks.stats.count(event);
+                return verdict;
+            }
+        }
+        self.judge_further(call, hooks)
+    }
+
+    #[inline(never)]
+    fn judge_further(&self, mut call: Entry<'_>, hooks: &Hooks) -> Verdict {
+        if hooks.pending.any() {
+            if let Some(change) = hooks.pending.entered(&call) {
+                hooks.stats.count(Event::Restart);
+                return match change.apply(&mut call) {
+                    Ok(()) => Verdict::Call,
+                    Err(e) => Verdict::Errno(e),
+                };
+            }
+        }
+
+        let (arch, nr) = call.arch_and_number();
+        let arch = arch_of_rules(arch);
+        let further = Call(&call, &self.counts);
+        let judgement = self.rules.set.judge(arch, nr, &further);
+        if let Some(line) = judgement.line {
+            self.rules.hits.count(line);
+        }
+        if matches!(judgement.verdict, Rule::Allow) {
+            hooks.stats.count(Event::Allow);
             return Verdict::Call;
         }
-        let enforce = self.enforce.load(Relaxed);
+        self.act(arch, judgement, call, hooks)
+    }
+
+    #[inline(always)]
+    fn act(
+        &self,
+        arch: rules::Arch,
+        judgement: Judgement,
+        mut call: Entry<'_>,
+        hooks: &Hooks,
+    ) -> Verdict {
+        let verdict = judgement.verdict;
+        hooks.stats.count(Event::from(verdict));
+        let enforce = self.policy.enforce.get();
         if !enforce || matches!(verdict, Rule::Log) {
-            self.log(call, verdict);
+            self.log(arch, verdict, &call);
         }
-        match verdict {
-            _ if !enforce => Verdict::Call,
-            Rule::Allow | Rule::Log => Verdict::Call,
-            // CAST: The kernel's word has 64 bits.
-            Rule::Return(value) => Verdict::Return(value as isize),
-            Rule::Errno(errno) => Verdict::Errno(Error::from_errno(-i32::from(errno))),
+        if !enforce {
+            return Verdict::Call;
+        }
+
+        // CAST: The kernel's word has 64 bits.
+        let change = match verdict {
+            Rule::Allow | Rule::Log => return Verdict::Call,
+            Rule::Delay(nanos) => {
+                hooks.stats.add_delay(nanos);
+                return Verdict::Delay(Delta::from_nanos(nanos as i64));
+            }
+            Rule::Return(value) => return Verdict::Return(value as isize),
+            Rule::Errno(errno) => return error(errno),
+            Rule::Signal(signal) => return Verdict::Signal(signal),
+            Rule::Trap(data) => return Verdict::Trap(data),
+            Rule::KillThread => return Verdict::KillThread,
+            Rule::KillProcess => return Verdict::KillProcess,
+            Rule::AfterReturn(value) => Change {
+                result: Some(value as isize),
+                ..Change::default()
+            },
+            Rule::AfterErrno(errno) => Change {
+                result: Some(-isize::from(errno as i16)),
+                ..Change::default()
+            },
+            Rule::Set { argument, value } => Change {
+                argument: Some((usize::from(argument), value as usize)),
+                ..Change::default()
+            },
+            Rule::Redirect(target) => match target.number(arch) {
+                Some(number) => Change {
+                    number: Some(i32::from(number)),
+                    ..Change::default()
+                },
+                // The parser has seen to that.
+                None => return Verdict::Errno(ENOSYS),
+            },
+        };
+        let changed = hooks.pending.add(&call, change);
+        match changed.and_then(|()| change.apply(&mut call)) {
+            Ok(()) => Verdict::Call,
+            Err(e) => Verdict::Errno(e),
         }
     }
 
     #[cold]
-    fn log(&self, call: &Entry<'_>, verdict: Rule) {
+    fn log(&self, arch: rules::Arch, verdict: Rule, call: &Entry<'_>) {
         if log_ratelimit() {
-            let arch = match call.arch() {
-                Arch::X86_64 => "x86_64",
-                Arch::I386 => "i386",
-                Arch::X32 => "x32",
-            };
             pr_info!(
-                "policy {}: task {} makes {arch} syscall {}: {}\n",
-                self.name(),
+                "policy {}: task {} makes {} syscall {} ({}): {}\n",
+                self.policy.name(),
                 current!().pid(),
+                arch.name(),
                 call.number(),
+                rules::syscall_name_of(call.number(), arch).unwrap_or("unknown"),
                 verdict.name()
             );
         }
-    }
-}
-
-/// The configfs directory in which policies are made.
-pub(crate) struct Policies;
-
-/// A policy's directory.
-pub(crate) struct PolicyDir(Arc<Policy>);
-
-/// A policy that cannot be removed, because it is used.
-pub(crate) struct Pinned(PinnedGroup<Policies, PolicyDir>);
-
-impl Pinned {
-    /// Finds the policy `name`; `ENOENT` if there is none.
-    pub(crate) fn find(policies: Arc<Subsystem<Policies>>, name: &CStr) -> Result<Self> {
-        Ok(Self(policies.pin_group(name)?))
-    }
-
-    pub(crate) fn policy(&self) -> Arc<Policy> {
-        self.0 .0.clone()
-    }
-
-    pub(crate) fn name(&self) -> &CStr {
-        self.0 .0.name()
-    }
-}
-
-/// Registers `/sys/kernel/config/slowpath`.
-pub(crate) fn subsystem() -> Result<Arc<Subsystem<Policies>>> {
-    let item_type = configfs_attrs! {
-        container: Subsystem<Policies>,
-        data: Policies,
-        child: PolicyDir,
-        attributes: [],
-    };
-    Arc::pin_init(
-        Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(Policies)),
-        GFP_KERNEL,
-    )
-}
-
-#[vtable]
-impl configfs::GroupOperations for Policies {
-    type Child = PolicyDir;
-
-    fn make_group(&self, name: &CStr) -> Result<impl PinInit<configfs::Group<PolicyDir>, Error>> {
-        require_admin()?;
-        // The name is written to files, as a word.
-        if name == c"none" || !name.to_bytes().iter().all(u8::is_ascii_graphic) {
-            return Err(EINVAL);
-        }
-        let item_type = configfs_attrs! {
-            container: configfs::Group<PolicyDir>,
-            data: PolicyDir,
-            attributes: [
-                rules: 0,
-                mode: 1,
-                hits: 2,
-            ],
-        };
-        let policy = Policy::new(name)?;
-        Ok(configfs::Group::new(
-            name.try_into()?,
-            item_type,
-            Ok::<_, Error>(PolicyDir(policy)),
-        ))
-    }
-}
-
-#[vtable]
-impl configfs::AttributeOperations<0> for PolicyDir {
-    type Data = Self;
-
-    fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        require_admin()?;
-        let rules = dir.0.rules.lock().clone();
-        let mut out = Formatter::new(page);
-        write!(out, "{}", rules.set)?;
-        Ok(out.bytes_written())
-    }
-
-    fn store(dir: &Self, text: &[u8]) -> Result {
-        require_admin()?;
-        dir.0.replace(Rules::parse(dir.0.name(), text)?)
-    }
-}
-
-#[vtable]
-impl configfs::AttributeOperations<1> for PolicyDir {
-    type Data = Self;
-
-    fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        require_admin()?;
-        let mut out = Formatter::new(page);
-        let enforce = dir.0.enforce.load(Relaxed);
-        out.write_str(if enforce { "enforce\n" } else { "log\n" })?;
-        Ok(out.bytes_written())
-    }
-
-    fn store(dir: &Self, text: &[u8]) -> Result {
-        require_admin()?;
-        let enforce = match value(text) {
-            b"enforce" => true,
-            b"log" => false,
-            _ => return Err(EINVAL),
-        };
-        dir.0.enforce.store(enforce, Relaxed);
-        Ok(())
-    }
-}
-
-#[vtable]
-impl configfs::AttributeOperations<2> for PolicyDir {
-    type Data = Self;
-
-    fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
-        require_admin()?;
-        let rules = dir.0.rules.lock().clone();
-        let mut out = Formatter::new(page);
-        for line in 0..rules.set.nr_lines() {
-            write!(out, "{} ", rules.hits.sum(line))?;
-            rules.set.fmt_line(line, &mut out)?;
-            out.write_str("\n")?;
-        }
-        Ok(out.bytes_written())
     }
 }

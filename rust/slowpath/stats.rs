@@ -18,16 +18,29 @@ use kernel::{
 pub(crate) enum Event {
     Allow,
     Log,
+    After,
+    Set,
+    Redirect,
+    Delay,
     Return,
     Errno,
+    Signal,
+    Trap,
+    KillThread,
+    KillProcess,
+    /// A call that was judged before, and is made again after a signal.
+    Restart,
     Sysret,
     Iret,
     /// Work that an exit had to do.
     Work(ExitClass),
 }
 
-const NR_FIXED: usize = 6;
-const NR_EVENTS: usize = NR_FIXED + ExitClass::ALL.len();
+const NR_FIXED: usize = 15;
+/// Not an event: how long the delays were to be, in nanoseconds.
+const DELAY_NANOS: usize = NR_FIXED + ExitClass::ALL.len();
+
+const NR_COUNTERS: usize = DELAY_NANOS + 1;
 
 impl Event {
     /// The counter of the event.
@@ -36,17 +49,40 @@ impl Event {
         match self {
             Self::Allow => 0,
             Self::Log => 1,
-            Self::Return => 2,
-            Self::Errno => 3,
-            Self::Sysret => 4,
-            Self::Iret => 5,
+            Self::After => 2,
+            Self::Set => 3,
+            Self::Redirect => 4,
+            Self::Delay => 5,
+            Self::Return => 6,
+            Self::Errno => 7,
+            Self::Signal => 8,
+            Self::Trap => 9,
+            Self::KillThread => 10,
+            Self::KillProcess => 11,
+            Self::Restart => 12,
+            Self::Sysret => 13,
+            Self::Iret => 14,
             Self::Work(class) => NR_FIXED + class as usize,
         }
     }
 }
 
 /// Each entry is counted by its verdict, each exit by how it returned.
-pub(crate) const ENTRIES: &[Event] = &[Event::Allow, Event::Log, Event::Return, Event::Errno];
+pub(crate) const ENTRIES: &[Event] = &[
+    Event::Allow,
+    Event::Log,
+    Event::After,
+    Event::Set,
+    Event::Redirect,
+    Event::Delay,
+    Event::Return,
+    Event::Errno,
+    Event::Signal,
+    Event::Trap,
+    Event::KillThread,
+    Event::KillProcess,
+    Event::Restart,
+];
 pub(crate) const EXITS: &[Event] = &[Event::Sysret, Event::Iret];
 
 impl From<Verdict> for Event {
@@ -54,14 +90,22 @@ impl From<Verdict> for Event {
         match verdict {
             Verdict::Allow => Self::Allow,
             Verdict::Log => Self::Log,
+            Verdict::AfterReturn(_) | Verdict::AfterErrno(_) => Self::After,
+            Verdict::Set { .. } => Self::Set,
+            Verdict::Redirect(_) => Self::Redirect,
+            Verdict::Delay(_) => Self::Delay,
             Verdict::Return(_) => Self::Return,
             Verdict::Errno(_) => Self::Errno,
+            Verdict::Signal(_) => Self::Signal,
+            Verdict::Trap(_) => Self::Trap,
+            Verdict::KillThread => Self::KillThread,
+            Verdict::KillProcess => Self::KillProcess,
         }
     }
 }
 
 /// The counters of one attachment.
-pub(crate) struct Stats(FixedCounters<NR_EVENTS>);
+pub(crate) struct Stats(FixedCounters<NR_COUNTERS>);
 
 impl Stats {
     #[inline]
@@ -69,10 +113,45 @@ impl Stats {
         self.0.count(event.index());
     }
 
-    pub(crate) fn sum(&self, events: &[Event]) -> u64 {
-        events.iter().map(|&e| self.0.sum(e.index())).sum()
+    pub(crate) fn add_delay(&self, nanos: u64) {
+        self.0.add(DELAY_NANOS, nanos);
+    }
+
+    fn sum(&self, counters: impl Iterator<Item = usize>) -> u64 {
+        counters.map(|counter| self.0.sum(counter)).sum()
     }
 }
+
+/// What a file shows.
+#[derive(Clone, Copy)]
+pub(crate) enum Sum {
+    Events(&'static [Event]),
+    DelayNanos,
+}
+
+impl Sum {
+    fn counters(self) -> impl Iterator<Item = usize> {
+        let (events, delay) = match self {
+            Self::Events(events) => (events, None),
+            Self::DelayNanos => (&[][..], Some(DELAY_NANOS)),
+        };
+        Iterator::chain(events.iter().map(|e| e.index()), delay)
+    }
+
+    pub(crate) fn of(self, stats: &Stats) -> u64 {
+        stats.sum(self.counters())
+    }
+
+    pub(crate) fn of_all(self, totals: &Totals) -> u64 {
+        let inner = totals.inner.lock();
+        let live: u64 = inner.live.iter().map(|stats| self.of(stats)).sum();
+        let retired: u64 = self.counters().map(|c| inner.retired[c]).sum();
+        live + retired
+    }
+}
+
+/// How many attachments there may be.
+const MAX_ATTACHMENTS: usize = 4096;
 
 /// The counters of all attachments, past and present.
 #[pin_data]
@@ -83,7 +162,7 @@ pub(crate) struct Totals {
 
 struct Inner {
     live: KVec<Arc<Stats>>,
-    retired: [u64; NR_EVENTS],
+    retired: [u64; NR_COUNTERS],
 }
 
 impl Totals {
@@ -92,7 +171,7 @@ impl Totals {
             pin_init!(Self {
                 inner <- new_mutex!(Inner {
                     live: KVec::new(),
-                    retired: [0; NR_EVENTS],
+                    retired: [0; NR_COUNTERS],
                 }),
             }),
             GFP_KERNEL,
@@ -102,7 +181,12 @@ impl Totals {
     /// Makes the counters of a new attachment.
     pub(crate) fn add(&self) -> Result<Arc<Stats>> {
         let stats = Arc::new(Stats(FixedCounters::new()?), GFP_KERNEL)?;
-        self.inner.lock().live.push(stats.clone(), GFP_KERNEL)?;
+        let mut inner = self.inner.lock();
+        if inner.live.len() >= MAX_ATTACHMENTS {
+            return Err(E2BIG);
+        }
+        inner.live.push(stats.clone(), GFP_KERNEL)?;
+        drop(inner);
         Ok(stats)
     }
 
@@ -113,12 +197,5 @@ impl Totals {
             *retired += stats.0.sum(event);
         }
         inner.live.retain(|s| !Arc::ptr_eq(s, stats));
-    }
-
-    pub(crate) fn sum(&self, events: &[Event]) -> u64 {
-        let inner = self.inner.lock();
-        let live: u64 = inner.live.iter().map(|s| s.sum(events)).sum();
-        let retired: u64 = events.iter().map(|&e| inner.retired[e.index()]).sum();
-        live + retired
     }
 }

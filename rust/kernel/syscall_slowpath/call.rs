@@ -4,19 +4,18 @@
 
 use crate::{
     bindings,
-    error::Error,
+    error::{to_result, Error},
+    prelude::*,
+    time::Delta,
     types::NotThreadSafe, //
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Deref};
 
-/// Evidence that a hook is running in the current task.
+/// Evidence that a hook is running in the current task, for as long as the lifetime says.
 ///
-/// What was [published](super::Published) stays valid while it exists.
-pub trait HookContext: private::Sealed {}
-
-mod private {
-    pub trait Sealed {}
-}
+/// What was [published](super::Published) stays valid as long.
+#[derive(Clone, Copy)]
+pub struct HookContext<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
 /// What becomes of a syscall.
 #[derive(Clone, Copy)]
@@ -27,6 +26,56 @@ pub enum Verdict {
     Errno(Error),
     /// It is not made, and returns this value.
     Return(isize),
+    /// It goes on after this time, or when a signal comes.
+    Delay(Delta),
+    /// It is not made and fails with `EINTR`, and the task is sent this signal.
+    Signal(u8),
+    /// It is not made, and the task gets the `SIGSYS` of seccomp, with this value in `si_errno`.
+    Trap(u16),
+    /// The thread dies, as it would by seccomp.
+    KillThread,
+    /// The process dies, as it would by seccomp.
+    KillProcess,
+}
+
+impl Verdict {
+    /// The action that the C side takes, and its value, with the result of a call that is not made
+    /// set.
+    #[inline(always)]
+    pub(super) fn carry_out(self, entry: Entry<'_>) -> usize {
+        use bindings::*;
+
+        // Longer than any system runs, and the highest that the C side can be told.
+        const MAX_NANOS: i64 = i64::MAX >> SYSCALL_SLOWPATH_VALUE_SHIFT;
+
+        // CAST: The values are not negative, and small enough to be shifted.
+        let (action, value) = match self {
+            Self::Call => (syscall_slowpath_action_SYSCALL_SLOWPATH_CALL, 0),
+            Self::Errno(error) => {
+                entry.skip(error.to_errno() as isize);
+                (syscall_slowpath_action_SYSCALL_SLOWPATH_SKIP, 0)
+            }
+            Self::Return(value) => {
+                entry.skip(value);
+                (syscall_slowpath_action_SYSCALL_SLOWPATH_SKIP, 0)
+            }
+            Self::Delay(delta) => (
+                syscall_slowpath_action_SYSCALL_SLOWPATH_DELAY,
+                delta.as_nanos().clamp(0, MAX_NANOS) as usize,
+            ),
+            Self::Signal(signal) => (
+                syscall_slowpath_action_SYSCALL_SLOWPATH_SIGNAL,
+                usize::from(signal),
+            ),
+            Self::Trap(data) => (
+                syscall_slowpath_action_SYSCALL_SLOWPATH_TRAP,
+                usize::from(data),
+            ),
+            Self::KillThread => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_THREAD, 0),
+            Self::KillProcess => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_PROCESS, 0),
+        };
+        action as usize | value << SYSCALL_SLOWPATH_VALUE_SHIFT
+    }
 }
 
 /// How to return to user space.
@@ -52,29 +101,36 @@ pub enum Arch {
 // CAST: The bit is far below the sign bit.
 const X32_SYSCALL_BIT: i32 = bindings::__X32_SYSCALL_BIT as i32;
 
-/// A syscall that was entered and is to be judged.
-///
-/// Lent to [`Handler::enter`](super::Handler::enter); it cannot be kept.
+/// The convention of a call and its number there, from the C side's.
+#[inline(always)]
+fn arch_and_number(audit_arch: u32, nr: i32) -> (Arch, i32) {
+    if audit_arch != bindings::AUDIT_ARCH_X86_64 {
+        (Arch::I386, nr)
+    } else if nr >= 0 && nr & X32_SYSCALL_BIT != 0 {
+        (Arch::X32, nr & !X32_SYSCALL_BIT)
+    } else {
+        (Arch::X86_64, nr)
+    }
+}
+
+/// The registers of a task that makes a syscall.
 ///
 /// # Invariants
 ///
-/// `regs` is the complete frame of the current task, which entered a syscall with it and uses it
+/// `regs` is the complete frame of the current task, which is in a syscall with it and uses it
 /// through this object only.
-pub struct Entry<'a> {
+pub struct Frame<'a> {
     regs: *mut bindings::pt_regs,
     _p: PhantomData<&'a mut bindings::pt_regs>,
     _not_send: NotThreadSafe,
 }
 
-impl private::Sealed for Entry<'_> {}
-impl HookContext for Entry<'_> {}
-
-impl Entry<'_> {
+impl<'a> Frame<'a> {
     /// # Safety
     ///
     /// `regs` must satisfy the type invariants while the object exists.
     #[inline]
-    pub(super) unsafe fn new(regs: *mut bindings::pt_regs) -> Self {
+    unsafe fn new(regs: *mut bindings::pt_regs) -> Self {
         // INVARIANT: By the safety requirements.
         Self {
             regs,
@@ -83,44 +139,49 @@ impl Entry<'_> {
         }
     }
 
-    /// Sets the result of a call that is not made.
+    /// Evidence that the hook runs which this was lent to.
     #[inline]
-    pub(super) fn skip(self, error: i32, value: isize) {
-        // SAFETY: `regs` is valid by the type invariants.
-        unsafe { bindings::syscall_set_return_value(self.regs, error, value) };
+    pub fn context(&self) -> HookContext<'a> {
+        HookContext(PhantomData, NotThreadSafe)
     }
 
-    /// The convention that the call follows, and its number there, which is never -1.
+    /// Whether the task is attached still. It may be detached while a hook runs; then
+    /// [`Handler::leave`](super::Handler::leave) runs after this, or has.
+    pub fn is_attached(&self) -> bool {
+        let task = crate::current!().as_ptr();
+        // SAFETY: The current task's, of which only the pointer is read.
+        unsafe {
+            !(&raw const (*task).syscall_slowpath)
+                .read_volatile()
+                .is_null()
+        }
+    }
+
+    /// The convention that the call follows, and its number there; -1 for no call at all.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
         // SAFETY: `regs` is valid by the type invariants.
         let nr = unsafe { bindings::syscall_get_nr(self.regs) };
         // SAFETY: Always safe to call in a syscall.
         // CAST: The C function returns the audit number as an `int`.
-        if unsafe { bindings::syscall_get_arch() } as u32 != bindings::AUDIT_ARCH_X86_64 {
-            (Arch::I386, nr)
-        } else if nr & X32_SYSCALL_BIT != 0 {
-            (Arch::X32, nr & !X32_SYSCALL_BIT)
-        } else {
-            (Arch::X86_64, nr)
+        arch_and_number(unsafe { bindings::syscall_get_arch() } as u32, nr)
+    }
+
+    /// All six arguments, whether the call has them or not. Those of a 32-bit call have 32 bits,
+    /// whatever the registers hold above.
+    #[inline]
+    pub fn arguments(&self) -> [usize; 6] {
+        let args = self.argument_registers();
+        match self.arch_and_number().0 {
+            // CAST: Drops the upper half.
+            Arch::I386 => args.map(|arg| arg as u32 as usize),
+            Arch::X86_64 | Arch::X32 => args,
         }
     }
 
-    /// The convention that the call follows.
+    /// The registers that hold the six arguments, in full.
     #[inline]
-    pub fn arch(&self) -> Arch {
-        self.arch_and_number().0
-    }
-
-    /// The number of the call, of the convention that [`Self::arch`] says; never -1.
-    #[inline]
-    pub fn number(&self) -> i32 {
-        self.arch_and_number().1
-    }
-
-    /// All six arguments, whether the call has them or not.
-    #[inline]
-    pub fn arguments(&self) -> [usize; 6] {
+    pub fn argument_registers(&self) -> [usize; 6] {
         let mut args = [0; 6];
         // SAFETY: `regs` is valid by the type invariants, `args` has room for six arguments.
         unsafe { bindings::syscall_get_arguments(self.regs, args.as_mut_ptr()) };
@@ -132,6 +193,154 @@ impl Entry<'_> {
     pub fn instruction_pointer(&self) -> usize {
         // SAFETY: `regs` is valid by the type invariants.
         unsafe { bindings::instruction_pointer(self.regs) }
+    }
+
+    /// The stack pointer in user space.
+    #[inline]
+    pub fn stack_pointer(&self) -> usize {
+        // SAFETY: `regs` is valid by the type invariants.
+        unsafe { bindings::user_stack_pointer(self.regs) }
+    }
+}
+
+/// A syscall that was entered and is to be judged.
+///
+/// Lent to [`Handler::enter`](super::Handler::enter); it cannot be kept.
+pub struct Entry<'a> {
+    frame: Frame<'a>,
+    // In one word, so that the whole is handed on in registers.
+    audit_arch_and_nr: u64,
+}
+
+impl<'a> Deref for Entry<'a> {
+    type Target = Frame<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Frame<'a> {
+        &self.frame
+    }
+}
+
+impl Entry<'_> {
+    /// # Safety
+    ///
+    /// `regs` must satisfy the invariants of [`Frame`] while the object exists.
+    #[inline]
+    pub(super) unsafe fn new(regs: *mut bindings::pt_regs, audit_arch: u32, nr: i32) -> Self {
+        Self {
+            // SAFETY: By the safety requirements.
+            frame: unsafe { Frame::new(regs) },
+            // CAST: Keeps the bits.
+            audit_arch_and_nr: u64::from(audit_arch) << 32 | u64::from(nr as u32),
+        }
+    }
+
+    /// Sets the result of a call that is not made.
+    #[inline]
+    pub(super) fn skip(self, result: isize) {
+        // As `syscall_set_return_value()`, which is inline in C.
+        // CAST: Keeps the bits.
+        // SAFETY: `regs` is valid by the type invariants.
+        unsafe { (*self.frame.regs).ax = result as usize };
+    }
+
+    /// The number as the kernel has it, with the bit of x32.
+    #[inline]
+    pub fn raw_number(&self) -> i32 {
+        // CAST: The low half.
+        self.audit_arch_and_nr as i32
+    }
+
+    /// The convention that the call followed when it was made, and its number there, which is
+    /// never -1.
+    #[inline]
+    pub fn arch_and_number(&self) -> (Arch, i32) {
+        // CAST: The high half.
+        arch_and_number((self.audit_arch_and_nr >> 32) as u32, self.raw_number())
+    }
+
+    /// An argument, counted from 0; 0 if there is none such. See [`Frame::arguments`].
+    #[inline(always)]
+    pub fn argument(&self, index: usize) -> usize {
+        // SAFETY: `regs` is valid by the type invariants.
+        let regs = unsafe { &*self.frame.regs };
+        // As `syscall_get_arguments()`, which copies all.
+        if let Arch::I386 = self.arch() {
+            let arg = match index {
+                0 => regs.bx,
+                1 => regs.cx,
+                2 => regs.dx,
+                3 => regs.si,
+                4 => regs.di,
+                5 => regs.bp,
+                _ => 0,
+            };
+            // CAST: Drops the upper half.
+            arg as u32 as usize
+        } else {
+            match index {
+                0 => regs.di,
+                1 => regs.si,
+                2 => regs.dx,
+                3 => regs.r10,
+                4 => regs.r8,
+                5 => regs.r9,
+                _ => 0,
+            }
+        }
+    }
+
+    /// The convention that the call follows.
+    #[inline]
+    pub fn arch(&self) -> Arch {
+        self.arch_and_number().0
+    }
+
+    /// The number of the call when it was made, of the convention that [`Self::arch`] says; never
+    /// -1.
+    #[inline]
+    pub fn number(&self) -> i32 {
+        self.arch_and_number().1
+    }
+
+    /// Has the C side put the call's registers back when it returns; `ENOMEM`.
+    #[inline]
+    fn save(&mut self) -> Result {
+        // SAFETY: `regs` is valid by the type invariants.
+        to_result(unsafe { bindings::syscall_slowpath_save_call(self.frame.regs) })
+    }
+
+    /// Makes it the call `nr` of the same convention, which it is up to its exit; `ENOMEM`.
+    ///
+    /// It is not judged again here, but by seccomp, and is what tracers and audit see.
+    #[inline]
+    pub fn redirect(&mut self, nr: i32) -> Result {
+        self.save()?;
+        let nr = match self.arch() {
+            Arch::X32 => nr | X32_SYSCALL_BIT,
+            Arch::I386 | Arch::X86_64 => nr,
+        };
+        // SAFETY: `regs` is valid by the type invariants.
+        unsafe { bindings::syscall_set_nr(self.frame.regs, nr) };
+        Ok(())
+    }
+
+    /// Sets an argument, counted from 0, up to the exit; `EINVAL` if there is none such, `ENOMEM`.
+    #[inline]
+    pub fn set_argument(&mut self, index: usize, value: usize) -> Result {
+        let mut args = self.argument_registers();
+        *args.get_mut(index).ok_or(EINVAL)? = value;
+        self.save()?;
+        // SAFETY: `regs` is valid by the type invariants, `args` has six arguments.
+        unsafe { bindings::syscall_set_arguments(self.frame.regs, args.as_ptr()) };
+        Ok(())
+    }
+
+    /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.
+    #[inline]
+    pub fn set_result(&mut self, value: isize) -> Result {
+        // SAFETY: `regs` is valid by the type invariants.
+        to_result(unsafe { bindings::syscall_slowpath_set_result(self.frame.regs, value) })
     }
 }
 
@@ -175,6 +384,12 @@ impl ExitClass {
         Self::UserReturnNotify,
     ];
 
+    /// The bits that mean this class.
+    const fn mask(self) -> u64 {
+        let (syscall_work, ti_work) = self.masks();
+        pack(syscall_work, ti_work)
+    }
+
     /// The bits of `syscall_work` and of the thread flags that mean this class.
     const fn masks(self) -> (usize, usize) {
         use bindings::*;
@@ -199,74 +414,71 @@ impl ExitClass {
 }
 
 /// The work that a syscall's exit had to do when it began.
+///
+/// In one word, so that [`Exit`] is handed on in registers: `syscall_work` is above the thread
+/// flags. Neither has more than 32 bits that mean something.
 #[derive(Clone, Copy)]
-pub struct ExitWork {
-    syscall_work: usize,
-    ti_work: usize,
+pub struct ExitWork(u64);
+
+const fn pack(syscall_work: usize, ti_work: usize) -> u64 {
+    // CAST: The kernel's word has 64 bits.
+    (syscall_work as u64) << 32 | ti_work as u32 as u64
 }
 
 impl ExitWork {
     /// Whether there was any, of any class.
     #[inline]
     pub fn any(self) -> bool {
-        const MASKS: (usize, usize) = {
-            let mut masks = (0, 0);
+        const MASK: u64 = {
+            let mut mask = 0;
             let mut i = 0;
             while i < ExitClass::ALL.len() {
-                let (syscall_work, ti_work) = ExitClass::ALL[i].masks();
-                masks = (masks.0 | syscall_work, masks.1 | ti_work);
+                mask |= ExitClass::ALL[i].mask();
                 i += 1;
             }
-            masks
+            mask
         };
-        self.syscall_work & MASKS.0 != 0 || self.ti_work & MASKS.1 != 0
+        self.0 & MASK != 0
     }
 
     /// Whether there was work of this class.
     #[inline]
     pub fn has(self, class: ExitClass) -> bool {
-        let (syscall_work, ti_work) = class.masks();
-        self.syscall_work & syscall_work != 0 || self.ti_work & ti_work != 0
+        self.0 & class.mask() != 0
     }
 }
 
 /// A syscall that is about to return.
 ///
 /// Lent to [`Handler::exit_work`](super::Handler::exit_work); it cannot be kept.
-///
-/// # Invariants
-///
-/// `regs` is the complete frame of the current task, which returns from a syscall with it and uses
-/// it through this object only.
 pub struct Exit<'a> {
-    regs: *mut bindings::pt_regs,
+    frame: Frame<'a>,
     work: ExitWork,
-    _p: PhantomData<&'a mut bindings::pt_regs>,
-    _not_send: NotThreadSafe,
 }
 
-impl private::Sealed for Exit<'_> {}
-impl HookContext for Exit<'_> {}
+impl<'a> Deref for Exit<'a> {
+    type Target = Frame<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Frame<'a> {
+        &self.frame
+    }
+}
 
 impl Exit<'_> {
     /// # Safety
     ///
-    /// `regs` must satisfy the type invariants while the object exists.
+    /// `regs` must satisfy the invariants of [`Frame`] while the object exists.
     #[inline]
     pub(super) unsafe fn new(
         regs: *mut bindings::pt_regs,
         syscall_work: usize,
         ti_work: usize,
     ) -> Self {
-        // INVARIANT: By the safety requirements.
         Self {
-            regs,
-            work: ExitWork {
-                syscall_work,
-                ti_work,
-            },
-            _p: PhantomData,
-            _not_send: NotThreadSafe,
+            // SAFETY: By the safety requirements.
+            frame: unsafe { Frame::new(regs) },
+            work: ExitWork(pack(syscall_work, ti_work)),
         }
     }
 
@@ -274,7 +486,14 @@ impl Exit<'_> {
     #[inline]
     pub fn result(&self) -> isize {
         // SAFETY: `regs` is valid by the type invariants.
-        unsafe { bindings::syscall_get_return_value(self.regs) }
+        unsafe { bindings::syscall_get_return_value(self.frame.regs) }
+    }
+
+    /// Sets the call's result: a value, or a negative error.
+    #[inline]
+    pub fn set_result(&mut self, value: isize) {
+        // SAFETY: `regs` is valid by the type invariants.
+        unsafe { bindings::syscall_set_return_value(self.frame.regs, 0, value) };
     }
 
     /// The work that is to be done.

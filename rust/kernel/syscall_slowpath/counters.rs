@@ -49,16 +49,32 @@ impl Counters {
         }
     }
 
+    /// Counts `n` events, as [`Self::count`] counts one.
+    #[inline]
+    pub fn add(&self, index: usize, n: u64) {
+        if index < self.len {
+            let counter = self.counters.as_ptr().wrapping_add(index);
+            // SAFETY: As in `count_unchecked()`.
+            unsafe {
+                core::arch::asm!("add qword ptr gs:[{}], {}", in(reg) counter, in(reg) n,
+                                 options(nostack))
+            };
+        }
+    }
+
     /// # Safety
     ///
     /// `index` must be below `len`.
     #[inline]
     unsafe fn count_unchecked(&self, index: usize) {
-        let counter = self.counters.as_ptr().wrapping_add(index);
+        let counters = self.counters.as_ptr();
         // As `this_cpu_inc()`, without the call of a helper: hooks count at each syscall.
         // SAFETY: There are `len` counters by the type invariants, and GS has the base of this
         // CPU's.
-        unsafe { core::arch::asm!("inc qword ptr gs:[{}]", in(reg) counter, options(nostack)) };
+        unsafe {
+            core::arch::asm!("inc qword ptr gs:[{} + 8 * {}]", in(reg) counters, in(reg) index,
+                             options(nostack))
+        };
     }
 
     /// How many events were counted; those of the moment may be missing.
@@ -82,6 +98,7 @@ pub struct FixedCounters<const N: usize>(Counters);
 
 impl<const N: usize> FixedCounters<N> {
     /// Allocates the counters, all zero. May sleep.
+    #[inline]
     pub fn new() -> Result<Self> {
         // INVARIANT: Makes `N` counters.
         Ok(Self(Counters::new(N)?))
@@ -96,7 +113,14 @@ impl<const N: usize> FixedCounters<N> {
         }
     }
 
+    /// As [`Counters::add`].
+    #[inline]
+    pub fn add(&self, index: usize, n: u64) {
+        self.0.add(index, n);
+    }
+
     /// As [`Counters::sum`].
+    #[inline]
     pub fn sum(&self, index: usize) -> u64 {
         self.0.sum(index)
     }
@@ -124,9 +148,11 @@ mod tests {
         counters.count(2);
         counters.count(3);
         counters.count(usize::MAX);
+        counters.add(2, 6);
+        counters.add(3, 6);
         assert_eq!(counters.sum(0), 0);
         assert_eq!(counters.sum(1), 1000);
-        assert_eq!(counters.sum(2), 1);
+        assert_eq!(counters.sum(2), 7);
         assert_eq!(counters.sum(3), 0);
         Ok(())
     }

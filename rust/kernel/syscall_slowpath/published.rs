@@ -75,7 +75,7 @@ impl<T: Send + Sync + 'static> Published<T> {
 
     /// The value, as it is now.
     #[inline]
-    pub fn get<'a>(&'a self, _context: &'a impl HookContext) -> &'a T {
+    pub fn get<'a>(&'a self, _context: HookContext<'a>) -> &'a T {
         // As `rcu_dereference()`: what is read through the pointer depends on its address, which
         // orders the reads. `Atomic::load` is a function call, on the path of each syscall.
         // SAFETY: `current` is valid for reads, and written atomically only.
@@ -150,8 +150,8 @@ mod tests {
             published.replace(Unpublished::new(Value(i, dropped.clone()))?);
             let mut regs: bindings::pt_regs = pin_init::zeroed();
             // SAFETY: Not used as a frame; the value is not replaced while it is looked at.
-            let context = unsafe { Entry::new(&mut regs) };
-            assert_eq!(published.get(&context).0, i);
+            let context = unsafe { Entry::new(&mut regs, 0, 0) };
+            assert_eq!(published.get(context.context()).0, i);
         }
         // Waits for the hundred that were replaced.
         drop(published);

@@ -4,12 +4,25 @@
 //!
 //! Plain safe Rust without kernel types, so that the same files are tested on the host.
 
+mod arch;
+mod build;
+mod calls;
+mod condition;
 mod list;
 mod names;
 mod parse;
 mod set;
+mod table;
 mod verdict;
 
-pub(crate) use parse::ParseError;
-pub(crate) use set::{Judgement, RuleSet};
+pub(crate) use arch::Arch;
+pub(crate) use build::MAX_RULES;
+#[cfg(CONFIG_RUST)]
+pub(crate) use names::syscall_name_of;
+pub(crate) use parse::{ParseError, Place, MAX_TEXT};
+pub(crate) use set::{Call, Judgement, RuleSet};
 pub(crate) use verdict::Verdict;
+
+// For the tests on the host.
+#[cfg(not(CONFIG_RUST))]
+pub(crate) use {build::MAX_COUNTERS, calls::Calls, parse::MAX_LINE};

@@ -1,23 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names of syscalls and errors, from the kernel's own tables.
+//! Names of syscalls, errors and signals, from the kernel's own tables.
 
-// `SYSCALLS` and `ERRNOS`, slices of `(number, name)`, made by `scripts/gen-names`.
+use super::arch::Arch;
+
+// `SYSCALLS`, `ERRNOS` and `SIGNALS`, made by `scripts/gen-names`.
 #[cfg(CONFIG_RUST)]
 include!(concat!(env!("OBJTREE"), "/kernel/slowpath/names.rs"));
 #[cfg(not(CONFIG_RUST))]
 include!(concat!(env!("OUT_DIR"), "/names.rs"));
 
 /// One more than the highest number that a rule can name.
-pub(super) const NR_SYSCALLS: usize = 512;
+pub(super) const NR_SYSCALLS: usize = 560;
 
 const _: () = {
     let mut i = 0;
     while i < SYSCALLS.len() {
-        assert!((SYSCALLS[i].0 as usize) < NR_SYSCALLS);
+        let mut arch = 0;
+        while arch < Arch::ALL.len() {
+            assert!(SYSCALLS[i].1[arch] < NR_SYSCALLS as i16);
+            arch += 1;
+        }
         i += 1;
     }
 };
+
+/// Where a syscall is in the table of names.
+pub(super) fn syscall_index(name: &str) -> Option<usize> {
+    SYSCALLS.binary_search_by(|s| s.0.cmp(name)).ok()
+}
+
+/// The name of the syscall at an index of the table.
+pub(super) fn syscall_name(index: usize) -> &'static str {
+    SYSCALLS.get(index).map_or("?", |s| s.0)
+}
+
+/// The number that the syscall at an index of the table has.
+pub(super) fn syscall_number(index: usize, arch: Arch) -> Option<u16> {
+    u16::try_from(SYSCALLS.get(index)?.1[arch as usize]).ok()
+}
+
+/// The name of the syscall with a number.
+pub(crate) fn syscall_name_of(number: i32, arch: Arch) -> Option<&'static str> {
+    let mut names = SYSCALLS.iter();
+    names
+        .find(|s| number >= 0 && i32::from(s.1[arch as usize]) == number)
+        .map(|s| s.0)
+}
 
 fn name(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
     table.iter().find(|e| e.0 == number).map(|e| e.1)
@@ -27,18 +56,18 @@ fn number(table: &[(u16, &'static str)], name: &str) -> Option<u16> {
     table.iter().find(|e| e.1 == name).map(|e| e.0)
 }
 
-pub(super) fn syscall_name(nr: u16) -> Option<&'static str> {
-    name(SYSCALLS, nr)
-}
-
-pub(super) fn syscall_number(name: &str) -> Option<u16> {
-    number(SYSCALLS, name)
-}
-
 pub(super) fn errno_name(errno: u16) -> Option<&'static str> {
     name(ERRNOS, errno)
 }
 
 pub(super) fn errno_number(name: &str) -> Option<u16> {
     number(ERRNOS, name)
+}
+
+pub(super) fn signal_name(signal: u8) -> Option<&'static str> {
+    name(SIGNALS, u16::from(signal))
+}
+
+pub(super) fn signal_number(name: &str) -> Option<u16> {
+    number(SIGNALS, name)
 }

@@ -3,7 +3,7 @@
 //! The `stats` directories: one counter a file.
 
 use super::require_admin;
-use crate::stats::{Event, Stats, Totals, ENTRIES, EXITS};
+use crate::stats::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
 use kernel::{
     fmt::Write,
     kobject::{Attribute, Attributes, Page},
@@ -19,11 +19,11 @@ pub(crate) enum StatsFiles {
 }
 
 impl StatsFiles {
-    fn show(&self, page: &mut Page<'_>, events: &[Event]) -> Result {
+    fn show(&self, page: &mut Page<'_>, what: Sum) -> Result {
         require_admin()?;
         let sum = match self {
-            Self::One(stats) => stats.sum(events),
-            Self::All(totals) => totals.sum(events),
+            Self::One(stats) => what.of(stats),
+            Self::All(totals) => what.of_all(totals),
         };
         Ok(writeln!(page, "{sum}")?)
     }
@@ -32,7 +32,7 @@ impl StatsFiles {
 macro_rules! counter {
     ($name:literal, $events:expr) => {
         Attribute::ro($name, 0o400, |files: &StatsFiles, page| {
-            files.show(page, $events)
+            files.show(page, Sum::Events($events))
         })
     };
 }
@@ -43,8 +43,20 @@ impl Attributes for StatsFiles {
         counter!(c"exits", EXITS),
         counter!(c"allow", &[Event::Allow]),
         counter!(c"log", &[Event::Log]),
+        counter!(c"after", &[Event::After]),
+        counter!(c"set", &[Event::Set]),
+        counter!(c"redirect", &[Event::Redirect]),
+        counter!(c"delay", &[Event::Delay]),
+        Attribute::ro(c"delay_ns", 0o400, |files: &StatsFiles, page| {
+            files.show(page, Sum::DelayNanos)
+        }),
         counter!(c"return", &[Event::Return]),
         counter!(c"errno", &[Event::Errno]),
+        counter!(c"signal_sent", &[Event::Signal]),
+        counter!(c"trap", &[Event::Trap]),
+        counter!(c"kill_thread", &[Event::KillThread]),
+        counter!(c"kill_process", &[Event::KillProcess]),
+        counter!(c"restart", &[Event::Restart]),
         counter!(c"sysret", &[Event::Sysret]),
         counter!(c"iret", &[Event::Iret]),
         counter!(c"reschedule", &[Event::Work(ExitClass::Reschedule)]),

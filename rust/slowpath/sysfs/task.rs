@@ -131,7 +131,7 @@ impl TaskFiles {
                 Some(self.control.find_policy(&name)?)
             }
         };
-        self.hooks().set_policy(policy)
+        Hooks::set_policy(&self.attachment, policy)
     }
 
     fn show_exit_path(&self, page: &mut Page<'_>) -> Result {
@@ -147,7 +147,8 @@ impl TaskFiles {
             b"iret" => true,
             _ => return Err(EINVAL),
         };
-        self.hooks().set_iret(iret)
+        self.hooks().set_iret(iret);
+        Ok(())
     }
 
     fn show_members(&self, page: &mut Page<'_>) -> Result {
