@@ -8,5 +8,5 @@
 #[path = "../../../rust/slowpath/rules/mod.rs"]
 mod rules;
 
-#[cfg(test)]
+mod check;
 mod tests;

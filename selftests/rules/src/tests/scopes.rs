@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which syscalls, of which architecture, a rule is for.
+
+use super::{judge, parse, verdict, verdict_on, GETPID, GETPPID};
+use crate::rules::{Arch, Judgement, Verdict};
+
+/// The architectures, and numbers on them, that a policy logs.
+fn logged(text: &str) -> Vec<(Arch, i32)> {
+    let set = parse(text);
+    let calls = Arch::ALL
+        .into_iter()
+        .flat_map(|arch| (-2..1100).map(move |nr| (arch, nr)));
+    calls
+        .filter(|&(arch, nr)| judge(&set, arch, nr, [0; 6]).verdict == Verdict::Log)
+        .collect()
+}
+
+#[test]
+fn nothing_allows_everything() {
+    let set = parse("");
+    let want = Judgement {
+        verdict: Verdict::Allow,
+        line: Some(0),
+    };
+    for arch in Arch::ALL {
+        for nr in [
+            i32::MIN,
+            -1,
+            1,
+            GETPPID,
+            559,
+            560,
+            1 << 16 | GETPPID,
+            i32::MAX,
+        ] {
+            assert_eq!(judge(&set, arch, nr, [0; 6]), want, "{arch:?} {nr}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_is_for_the_calls_that_it_names_only() {
+    use Arch::{I386, X32, X86_64};
+
+    for (calls, want) in [
+        ("getppid", &[(X86_64, 110), (I386, 64), (X32, 110)][..]),
+        ("rt_sigaction", &[(X86_64, 13), (I386, 174), (X32, 512)]),
+        ("accept", &[(X86_64, 43), (X32, 43)]),
+        ("getuid32", &[(I386, 199)]),
+        ("getppid arch x86_64", &[(X86_64, 110)]),
+        ("getppid arch i386", &[(I386, 64)]),
+        ("getppid arch x32", &[(X32, 110)]),
+        ("rt_sigaction arch x32", &[(X32, 512)]),
+        ("getuid32 arch i386", &[(I386, 199)]),
+        ("110", &[(X86_64, 110)]),
+        ("0x6e", &[(X86_64, 110)]),
+        ("110 arch x86_64", &[(X86_64, 110)]),
+        ("64 arch i386", &[(I386, 64)]),
+        ("110 arch x32", &[(X32, 110)]),
+        ("0", &[(X86_64, 0)]),
+        ("559", &[(X86_64, 559)]),
+        ("559 arch i386", &[(I386, 559)]),
+        ("559 arch x32", &[(X32, 559)]),
+        ("219 arch i386", &[(I386, 219)]),
+        ("335 arch i386", &[(I386, 335)]),
+        ("0 arch x32", &[(X32, 0)]),
+    ] {
+        for rest in ["log", "arg0 == 0 log", "log when 1"] {
+            let text = format!("{calls} {rest}");
+            assert_eq!(logged(&text), want, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_default_is_for_what_no_rule_is_for() {
+    let set = parse("getppid allow\ndefault errno 38\nclone arg0 == 1 log");
+    for arch in Arch::ALL {
+        for nr in [-1, 20, GETPID, 56, 559, 560, 100_000, i32::MIN, i32::MAX] {
+            assert_eq!(
+                judge(&set, arch, nr, [0; 6]).verdict,
+                Verdict::Errno(38),
+                "{arch:?} {nr}"
+            );
+        }
+    }
+    assert_eq!(
+        judge(&set, Arch::X86_64, GETPPID, [0; 6]).verdict,
+        Verdict::Allow
+    );
+    assert_eq!(
+        judge(&set, Arch::I386, GETPPID, [0; 6]).verdict,
+        Verdict::Errno(38)
+    );
+}
+
+#[test]
+fn a_default_of_an_architecture_replaces_the_general_one() {
+    let (allow, log, trap) = (Verdict::Allow, Verdict::Log, Verdict::Trap(0));
+    for (text, want) in [
+        ("default trap", [trap, trap, trap]),
+        ("default arch x86_64 trap", [trap, allow, allow]),
+        ("default arch i386 trap", [allow, trap, allow]),
+        ("default arch x32 trap", [allow, allow, trap]),
+        ("default arch i386 trap\ndefault log", [log, trap, log]),
+        (
+            "default trap\ndefault arch x86_64 allow",
+            [allow, trap, trap],
+        ),
+        (
+            "default arch x32 log\ndefault arch i386 trap\ndefault arch x86_64 allow\ndefault trap",
+            [allow, trap, log],
+        ),
+    ] {
+        for nr in [-1, GETPPID, 555, 1000] {
+            let got = Arch::ALL.map(|arch| verdict_on(text, arch, nr));
+            assert_eq!(got, want, "{text}: {nr}");
+        }
+    }
+    assert_eq!(
+        verdict("default arch x86_64 trap\ngetppid allow", GETPPID),
+        Verdict::Allow
+    );
+    assert_eq!(
+        verdict("default arch i386 trap\ngetppid log", GETPPID),
+        Verdict::Log
+    );
+}
+
+#[test]
+fn some_are_never_judged() {
+    let texts = [
+        "default kill_process",
+        "default arch i386 trap\ndefault arch x32 trap\ndefault log",
+    ];
+    for text in texts {
+        let set = parse(text);
+        for (arch, nr) in [
+            (Arch::X86_64, 219),
+            (Arch::X86_64, 335),
+            (Arch::X86_64, 336),
+            (Arch::I386, 0),
+            (Arch::X32, 219),
+            (Arch::X32, 335),
+            (Arch::X32, 336),
+        ] {
+            let want = Judgement {
+                verdict: Verdict::Allow,
+                line: None,
+            };
+            assert_eq!(judge(&set, arch, nr, [0; 6]), want, "{text}: {arch:?} {nr}");
+        }
+        for (arch, nr) in [
+            (Arch::X86_64, 0),
+            (Arch::I386, 219),
+            (Arch::I386, 335),
+            (Arch::X32, 0),
+        ] {
+            assert!(
+                judge(&set, arch, nr, [0; 6]).line.is_some(),
+                "{text}: {arch:?} {nr}"
+            );
+        }
+    }
+}
