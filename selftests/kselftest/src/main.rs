@@ -4,6 +4,7 @@
 //!
 //! Each test is a process of its own. The output is KTAP.
 
+mod audit;
 mod paths;
 mod process;
 mod registers;

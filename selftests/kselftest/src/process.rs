@@ -52,6 +52,48 @@ pub fn syscall(nr: i64, args: [u64; 6]) -> i64 {
     ret
 }
 
+/// A way into the kernel, with numbers of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// SYSCALL.
+    Syscall,
+    /// `int 0x80`, from a 64-bit program.
+    Int80,
+}
+
+pub const DOORS: [Door; 2] = [Door::Syscall, Door::Int80];
+
+/// The numbers of a call, by SYSCALL and by `int 0x80`.
+pub type Numbers = [i64; 2];
+
+pub const GETPPID: Numbers = [libc::SYS_getppid, 64];
+pub const GETPID: Numbers = [libc::SYS_getpid, 20];
+pub const DUP: Numbers = [libc::SYS_dup, 41];
+
+impl Door {
+    /// Makes a call with up to three arguments; returns its result as the kernel returned it.
+    pub fn call(self, numbers: Numbers, args: [u64; 3]) -> i64 {
+        let [a, b, c] = args;
+        let ret: i64;
+        match self {
+            Self::Syscall => ret = syscall(numbers[0], [a, b, c, 0, 0, 0]),
+            // SAFETY: Only used for calls that have no effect on memory that Rust knows of.
+            Self::Int80 => unsafe {
+                std::arch::asm!(
+                    "xchg rbx, {first}",
+                    "int 0x80",
+                    "xchg rbx, {first}",
+                    first = inout(reg) a => _,
+                    inlateout("rax") numbers[1] => ret,
+                    in("rcx") b,
+                    in("rdx") c,
+                );
+            },
+        }
+        ret
+    }
+}
+
 /// `getppid`, which nothing caches.
 pub fn getppid() -> i64 {
     syscall(libc::SYS_getppid, [0; 6])
@@ -138,7 +180,12 @@ impl Child {
 
     /// Reaps it; returns its exit status, or 256 plus the signal that killed it.
     pub fn wait(self) -> Result<i32> {
-        let status = reap(self.pid)?;
+        Ok(exit_status(self.wait_raw()?))
+    }
+
+    /// Reaps it; returns what `waitpid` says.
+    pub fn wait_raw(self) -> Result<i32> {
+        let status = reap_raw(self.pid)?;
         std::mem::forget(self);
         Ok(status)
     }
@@ -173,17 +220,25 @@ pub fn shared<T>() -> *mut T {
 }
 
 pub fn reap(pid: i32) -> Result<i32> {
+    Ok(exit_status(reap_raw(pid)?))
+}
+
+fn reap_raw(pid: i32) -> Result<i32> {
     let mut status = 0;
     // SAFETY: `status` is valid for writes.
     ensure!(
         unsafe { libc::waitpid(pid, &mut status, libc::__WALL) } == pid,
         "waitpid {pid}"
     );
-    Ok(if libc::WIFEXITED(status) {
+    Ok(status)
+}
+
+fn exit_status(status: i32) -> i32 {
+    if libc::WIFEXITED(status) {
         libc::WEXITSTATUS(status)
     } else {
         256 + libc::WTERMSIG(status)
-    })
+    }
 }
 
 impl Drop for Child {

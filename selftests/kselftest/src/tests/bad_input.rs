@@ -3,14 +3,14 @@
 //! Every kind of bad write: the right error, and nothing changed.
 
 use crate::{
-    process::{gettid, Child, Puppet},
-    slowpath::{attach, set, state, write, Policy, CONFIGFS, SYSFS},
+    process::{gettid, until, Child, Puppet},
+    slowpath::{attach, detach, set, state, write, Policy, CONFIGFS, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
-    fs,
-    io::{self, Read, Seek, Write},
-    os::unix::fs::FileExt,
+    fs::{self, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -29,6 +29,9 @@ super::tests! {
     bad_attachment_exit_path
     bad_rules
     bad_rules_too_long
+    bad_rules_are_explained_in_the_log
+    bad_number_of_policies
+    bad_number_of_attachments
     bad_mode
     bad_policy_names
     bad_modes_of_files
@@ -210,7 +213,20 @@ fn bad_rules() -> Result<()> {
         "getppid return x",
         "getppid allow allow",
         "nosuchcall allow",
-        "512 allow",
+        "560 allow",
+        "getppid arg0 allow",
+        "getppid arg6 == 1 allow",
+        "getppid arg0 & 1 == 2 allow",
+        "getppid arch arm allow",
+        "socketcall arch x86_64 allow",
+        "getppid delay 5",
+        "getppid signal 65",
+        "getppid trap 65536",
+        "getppid redirect nosuchcall",
+        "getppid set arg6 1",
+        "getppid after 5",
+        "getppid errno EPERM when 0",
+        "default arch i386 log\ndefault arch i386 log",
         "-1 allow",
         "restart_syscall errno EPERM",
         "default",
@@ -226,18 +242,102 @@ fn bad_rules() -> Result<()> {
 
 fn bad_rules_too_long() -> Result<()> {
     let policy = Policy::new("test", "getppid errno EPERM")?;
-    for length in [4095, 4096, 5000, 100_000] {
-        let mut text = "getppid log\n".repeat(length / 12 + 1);
-        text.truncate(length);
-        refused(policy.path("rules"), text, libc::E2BIG)?;
-        refused(policy.path("rules"), "#".repeat(length), libc::E2BIG)?;
+    let limits = [
+        ("a text", "#\n".repeat(32 * 1024), "#\n"),
+        ("rules", "1 log\n".repeat(2048), "1 log"),
+        ("a line", format!("#{}", "x".repeat(255)), "x"),
+        ("counters", "1 log when 1\n".repeat(255), "1 log when 1"),
+    ];
+    for (what, most, more) in limits {
+        refused(policy.path("rules"), format!("{most}{more}"), libc::E2BIG)?;
+        policy.set("rules", &most).context(what)?;
+        policy.get("hits")?;
+        policy.set("rules", "getppid errno EPERM")?;
     }
-    // Short to write, but too long to be read back.
-    refused(policy.path("rules"), "1 log\n".repeat(600), libc::E2BIG)?;
-    policy.set("rules", &"#".repeat(4094))?;
-    policy.set("rules", &"getppid log\n".repeat(100))?;
-    ensure!(policy.get("hits")?.lines().count() == 101);
     Ok(())
+}
+
+/// Each once, and not more than a few in some seconds.
+fn bad_rules_are_explained_in_the_log() -> Result<()> {
+    let policy = Policy::new("test", "")?;
+    let mut log = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")?;
+    log.seek(SeekFrom::End(0))?;
+    let mut messages = || {
+        let mut messages = Vec::new();
+        let mut record = [0; 8192];
+        while let Ok(len) = log.read(&mut record) {
+            let text = String::from_utf8_lossy(&record[..len]).into_owned();
+            if text.contains("policy test: ") {
+                messages.push(text.trim_end().to_string());
+            }
+        }
+        messages
+    };
+    let rules = "# why\ngetppid errno EPERM\ngetpid   frobnicate";
+    let mut seen = Vec::new();
+    // What was said before this test may have used up what may be said.
+    until("explained", || {
+        refused(policy.path("rules"), rules, libc::EINVAL)?;
+        seen = messages();
+        Ok(!seen.is_empty())
+    })?;
+    ensure!(seen.len() == 1, "{seen:?}");
+    let reason = "slowpath: policy test: line 3, column 10: not a verdict";
+    ensure!(seen[0].ends_with(reason), "{seen:?}");
+    for _ in 0..200 {
+        ensure!(policy.set("rules", rules).is_err());
+    }
+    let more = messages().len();
+    ensure!(more < 100, "{more} messages");
+    Ok(())
+}
+
+fn bad_number_of_policies() -> Result<()> {
+    let path = |i| format!("{CONFIGFS}/many-{i}");
+    for i in 0..256 {
+        fs::create_dir(path(i))?;
+    }
+    let error = fs::create_dir(path(256)).err();
+    ensure!(error.and_then(|e| e.raw_os_error()) == Some(libc::E2BIG));
+    // One that goes makes room.
+    fs::remove_dir(path(7))?;
+    fs::create_dir(path(256))?;
+    Ok(())
+}
+
+fn bad_number_of_attachments() -> Result<()> {
+    const MOST: usize = 4096;
+
+    // Threads with hardly a stack, which wait for the process to end.
+    let mut puppet = Puppet::new(|_| {
+        for _ in 0..=MOST {
+            let idle = || loop {
+                // SAFETY: Has no memory effects.
+                unsafe { libc::pause() };
+            };
+            let thread = std::thread::Builder::new().stack_size(16 * 1024);
+            if thread.spawn(idle).is_err() {
+                return -1;
+            }
+        }
+        0
+    })?;
+    ensure!(puppet.call(0)? == 0, "threads");
+    let mut tids = Vec::new();
+    for task in fs::read_dir(format!("/proc/{}/task", puppet.tid()))? {
+        tids.push(task?.file_name().to_string_lossy().parse::<i32>()?);
+    }
+    for tid in &tids[..MOST] {
+        attach(*tid)?;
+    }
+    let last = tids[MOST].to_string();
+    refused(format!("{SYSFS}/attach"), &last, libc::E2BIG)?;
+    detach(tids[0])?;
+    // What was detached is let go when no hook can use it any more.
+    until("room", || Ok(set("attach", &last).is_ok()))
 }
 
 fn bad_mode() -> Result<()> {

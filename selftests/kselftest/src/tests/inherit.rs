@@ -25,6 +25,7 @@ super::tests! {
     grandchild_inherits
     inherit_off_again
     inherited_attachment_is_shared
+    inherited_policy_judges_the_first_call
     detach_member_leaves_others
     exec_keeps_attachment
     exec_of_set_uid_program_keeps_attachment
@@ -42,6 +43,10 @@ const CLONE3: u8 = 4;
 
 /// What a forked child does: 10 calls, and waits to be killed.
 fn child_of_puppet() -> ! {
+    extern "C" fn wake_up(_: i32) {}
+
+    // SAFETY: The handler does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, wake_up as *const () as usize) };
     for _ in 0..10 {
         getppid();
     }
@@ -247,14 +252,35 @@ fn inherited_attachment_is_shared() -> Result<()> {
     // One switch, and one policy, for both.
     let policy = Policy::new("shared", "pause log\nread log")?;
     task.set("policy", "shared")?;
-    // SAFETY: Sends a signal that the child ignores by its default action.
-    unsafe { libc::kill(child.0, libc::SIGSTOP) };
-    // SAFETY: As above.
-    unsafe { libc::kill(child.0, libc::SIGCONT) };
+    // SAFETY: Sends a signal that the child handles, so that it makes another call.
+    unsafe { libc::kill(child.0, libc::SIGUSR1) };
     puppet.call(PLAIN)?;
     until("the policy judges the child", || Ok(policy.hits(1)? >= 1))?;
     until("the policy judges the parent", || Ok(policy.hits(2)? >= 1))?;
     detach(child.0)?;
+    detach(puppet.tid())
+}
+
+/// A child has no call in which it is free.
+fn inherited_policy_judges_the_first_call() -> Result<()> {
+    let mut puppet = Puppet::new(|_| {
+        (0..200)
+            .filter(|_| {
+                let pid = syscall(libc::SYS_fork, [0; 6]);
+                if pid == 0 {
+                    let refused = getppid() == -i64::from(libc::EPERM);
+                    // SAFETY: Ends the child.
+                    unsafe { libc::_exit(i32::from(refused)) }
+                }
+                reap(pid as i32).is_ok_and(|status| status == 1)
+            })
+            .count() as i64
+    })?;
+    let _policy = Policy::new("test", "getppid errno EPERM")?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    task.set("policy", "test")?;
+    ensure!(puppet.call(0)? == 200);
     detach(puppet.tid())
 }
 

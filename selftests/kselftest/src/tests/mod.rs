@@ -7,12 +7,17 @@ mod bad_input;
 mod inherit;
 mod module;
 mod observe;
+mod order;
 mod paths;
 mod policy;
 mod preserve;
 mod probes;
 mod ptrace;
+mod restart;
+mod rules;
 mod signals;
+mod strace;
+mod verdicts;
 
 use crate::Test;
 
@@ -47,6 +52,11 @@ pub const ALL: &[&[Test]] = &[
     observe::TESTS_ON_EACH_PATH,
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
+    rules::TESTS,
+    order::TESTS,
+    verdicts::TESTS,
+    restart::TESTS,
+    strace::TESTS,
     bad_input::TESTS,
     module::TESTS,
 ];

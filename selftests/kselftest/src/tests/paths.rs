@@ -58,7 +58,7 @@ fn need_fast_path() -> Result<()> {
 fn check_fast(taken: Paths) -> Result<()> {
     if fast_path_is_on()? {
         ensure!(taken.fast >= CALLS, "{taken:?}");
-        ensure!(taken.slow == 0, "{taken:?}");
+        ensure!(taken.in_c() == 0, "{taken:?}");
     } else {
         check_slow(taken)?;
         ensure!(taken.slow_work == 0, "{taken:?}");
@@ -67,7 +67,7 @@ fn check_fast(taken: Paths) -> Result<()> {
 }
 
 fn check_slow(taken: Paths) -> Result<()> {
-    ensure!(taken.slow >= CALLS, "{taken:?}");
+    ensure!(taken.in_c() >= CALLS, "{taken:?}");
     ensure!(taken.fast == 0, "{taken:?}");
     Ok(())
 }
@@ -159,7 +159,7 @@ fn path_of_all_tasks_forced() -> Result<()> {
     check_slow(taken(&mut new, 0)?)?;
     // This task, too, while it does all that.
     let mine = Paths::of(gettid())?.since(mine);
-    ensure!(mine.slow_work > 0 && mine.fast == 0, "{mine:?}");
+    ensure!(mine.handled > 0 && mine.fast == 0, "{mine:?}");
     slowpath::set("force_all", "0")?;
     check_fast(taken(&mut old, 0)?)?;
     check_fast(taken(&mut new, 0)?)
@@ -187,10 +187,11 @@ fn path_of_return_after_tagged_while_blocked() -> Result<()> {
         puppet.call(0)?;
         let after = Paths::of(puppet.tid())?.since(before);
         // The read returns; a write; the next read is blocked.
-        ensure!(after.fast == 0 && after.slow == 2, "{after:?}");
+        ensure!(after.fast == 0 && after.in_c() == 2, "{after:?}");
         ensure!(after.slow_return == 1, "{after:?}");
+        // By SYSRET, C need not decide it.
         ensure!(
-            (after.sysret, after.iret) == (2 * sysret, 2 * iret),
+            after.sysret <= 2 * sysret && after.iret == 2 * iret,
             "{after:?}"
         );
     }

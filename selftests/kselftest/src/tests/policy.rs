@@ -24,6 +24,7 @@ super::tests! {
     policy_mode_log
     policy_replaced_while_attached
     policy_replaced_at_full_speed
+    policy_closes_io_uring
     policy_switched
     policy_none
     policy_shared_by_attachments
@@ -34,18 +35,18 @@ super::tests! {
     policy_hits
     policy_counters
     policy_failed_write_keeps_rules
-    policy_other_architecture_gets_default
     policy_seccomp_still_judges
     policy_before_seccomp
     policy_judges_what_a_tracer_made
     policy_judges_what_a_seccomp_tracer_made
+    policy_judges_an_argument_that_a_tracer_made
     policy_leaves_what_a_tracer_skipped
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);
 
 /// Attaches this process with a policy.
-fn under(rules: &str) -> Result<(crate::slowpath::Task, Policy)> {
+pub(super) fn under(rules: &str) -> Result<(crate::slowpath::Task, Policy)> {
     let policy = Policy::new("test", rules)?;
     let task = attach(gettid())?;
     task.set("policy", "test")?;
@@ -161,22 +162,43 @@ fn policy_replaced_while_attached() -> Result<()> {
     Ok(())
 }
 
-/// Versions only grow: no call is judged by an older one than the call before.
+/// No call is judged by two versions: each of them allows `getppid` with 8, the one by its default,
+/// the other by a rule; and neither the default of the one with the rules of the other does. Nor by
+/// an old one, once a new one was seen.
 fn policy_replaced_at_full_speed() -> Result<()> {
-    let policy = Policy::new("test", "getppid return 0")?;
+    const VERSIONS: i64 = 1000;
+
+    let rules = |version: i64| {
+        let errno = 1000 + version;
+        if version % 2 == 0 {
+            format!("getppid arg0 == 7 errno {errno}")
+        } else {
+            format!(
+                "getppid errno {errno} when 60000\ngetppid arg0 == 8 allow\n\
+                 getppid arg0 == 7 errno {errno}\ndefault errno EDOM\n\
+                 read allow\nwrite allow\nsched_yield allow\nexit_group allow"
+            )
+        }
+    };
+    let policy = Policy::new("test", &rules(0))?;
     let mut puppets = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         let puppet = Puppet::new(|_| {
+            let call = |arg| syscall(libc::SYS_getppid, [arg, 0, 0, 0, 0, 0]);
+            let ppid = call(8);
             let mut last = 0;
             loop {
-                let value = getppid();
-                if value < last {
+                if call(8) != ppid {
                     return -1;
                 }
-                if value == 2000 {
+                let version = -call(7) - 1000;
+                if version < last {
+                    return -2;
+                }
+                if version == VERSIONS {
                     return 0;
                 }
-                last = value;
+                last = version;
             }
         })?;
         attach(puppet.tid())?.set("policy", "test")?;
@@ -185,13 +207,22 @@ fn policy_replaced_at_full_speed() -> Result<()> {
     for puppet in &mut puppets {
         puppet.send(0)?;
     }
-    for version in 1..=2000 {
-        policy.set("rules", &format!("getppid return {version}"))?;
+    for version in 1..=VERSIONS {
+        policy.set("rules", &rules(version))?;
     }
     for puppet in &mut puppets {
-        ensure!(puppet.reply()? == 0, "an old version came back");
+        let result = puppet.reply()?;
+        ensure!(result == 0, "{result}");
         detach(puppet.tid())?;
     }
+    Ok(())
+}
+
+fn policy_closes_io_uring() -> Result<()> {
+    let mut params = [0u64; 15];
+    let setup = [4, params.as_mut_ptr() as u64, 0, 0, 0, 0];
+    let _under = under("io_uring_setup errno EPERM")?;
+    ensure!(syscall(libc::SYS_io_uring_setup, setup) == EPERM);
     Ok(())
 }
 
@@ -276,8 +307,8 @@ fn policy_reads_back() -> Result<()> {
         "test",
         "# why\n257  errno   2\nopenat errno EACCES\n\ndefault\tlog\n511 allow\nread return -0x10",
     )?;
-    let canonical =
-        "default log\nopenat errno ENOENT\nopenat errno EACCES\n511 allow\nread return -16";
+    let canonical = "default log\nopenat arch x86_64 errno ENOENT\nopenat errno EACCES\n\
+         511 arch x86_64 allow\nread return -16";
     ensure!(
         policy.get("rules")? == canonical,
         "{}",
@@ -338,35 +369,12 @@ fn policy_failed_write_keeps_rules() -> Result<()> {
     Ok(())
 }
 
-/// `getpid` by `int 0x80`, from a 64-bit program.
-fn getpid_int80() -> i32 {
-    let ret: i32;
-    // SAFETY: Has no memory effects.
-    unsafe {
-        std::arch::asm!("int 0x80", inlateout("eax") 20 => ret, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
-    }
-    ret
-}
-
-fn policy_other_architecture_gets_default() -> Result<()> {
-    let pid = getpid_int80();
-    ensure!(pid > 0);
-    // 20 is writev for 64-bit programs.
-    let (_, policy) = under("20 errno EPERM\nwritev errno EPERM")?;
-    ensure!(getpid_int80() == pid, "judged as if it were another call");
-    let ppid = getppid();
-    policy.set(
-        "rules",
-        "default errno EPERM\ngetppid allow\nopenat allow\nwrite allow\nclose allow\nread allow",
-    )?;
-    let result = (getpid_int80(), getppid());
-    policy.set("rules", "\n")?;
-    ensure!(result == (-libc::EPERM, ppid), "{result:?}");
-    Ok(())
-}
-
 /// A seccomp filter for this task, for good, with this action for one syscall.
-fn seccomp(nr: i64, action: u32) -> Result<()> {
+pub(super) fn seccomp(nr: i64, action: u32) -> Result<()> {
+    seccomp_with(nr, action, 0)
+}
+
+pub(super) fn seccomp_with(nr: i64, action: u32, flags: libc::c_ulong) -> Result<()> {
     let filter = [
         libc::sock_filter {
             code: 0x20,
@@ -400,7 +408,12 @@ fn seccomp(nr: i64, action: u32) -> Result<()> {
     // SAFETY: The program is valid for the call.
     let ret = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program)
+            | libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &program,
+            ) as i32
     };
     ensure!(ret == 0, "seccomp");
     Ok(())
@@ -424,7 +437,7 @@ fn policy_before_seccomp() -> Result<()> {
 
 /// Makes a `gettid` in a traced child under the policy; `f` is called at each of its stops until the
 /// child ends, with the kind of the stop. Returns what the call returned in the child.
-fn traced(
+pub(super) fn traced(
     rules: &str,
     under_seccomp: bool,
     resume: libc::c_uint,
@@ -474,8 +487,8 @@ fn traced(
     Ok(i64::from_ne_bytes(bytes))
 }
 
-const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
-const SECCOMP_STOP: i32 = libc::SIGTRAP | libc::PTRACE_EVENT_SECCOMP << 8;
+pub(super) const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
+pub(super) const SECCOMP_STOP: i32 = libc::SIGTRAP | libc::PTRACE_EVENT_SECCOMP << 8;
 
 /// Turns `gettid` into another call, at its entry.
 fn change_gettid(stop: i32, kind: i32, regs: &mut libc::user_regs_struct, nr: i64) -> bool {
@@ -510,6 +523,31 @@ fn policy_judges_what_a_seccomp_tracer_made() -> Result<()> {
             change_gettid(stop, SECCOMP_STOP, regs, libc::SYS_getppid)
         })?;
         ensure!(ret == want, "{rules}: {ret}");
+    }
+    Ok(())
+}
+
+fn policy_judges_an_argument_that_a_tracer_made() -> Result<()> {
+    let stops = [
+        (false, libc::PTRACE_SYSCALL, SYSCALL_STOP),
+        (true, libc::PTRACE_CONT, SECCOMP_STOP),
+    ];
+    for (under_seccomp, resume, kind) in stops {
+        for (argument, refused) in [(7, true), (8, false)] {
+            let rules = "gettid arg0 == 7 errno EPERM";
+            let ret = traced(rules, under_seccomp, resume, |stop, regs| {
+                let entry = regs.rax as i64 == -i64::from(libc::ENOSYS);
+                let change = stop == kind && entry && regs.orig_rax as i64 == libc::SYS_gettid;
+                if change {
+                    regs.rdi = argument;
+                }
+                change
+            })?;
+            ensure!(
+                (ret == EPERM) == refused,
+                "stop {kind:#x}, {argument}: {ret}"
+            );
+        }
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ fn check_with(
     Ok(())
 }
 
-fn check(nr: i64, rax: i64, rounds: u32) -> Result<()> {
+pub(super) fn check(nr: i64, rax: i64, rounds: u32) -> Result<()> {
     check_with(nr, rounds, |_, _| (), |_| rax)
 }
 

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls that a signal interrupts are judged once, whether they are made again or not.
+
+use super::preserve;
+use crate::{
+    process::{getppid, shared, syscall, until, until_blocked, Door, Puppet},
+    slowpath::{attach, detach, Policy, Task},
+};
+use anyhow::{ensure, Result};
+use std::{
+    fs,
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    ptr::null_mut,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
+
+super::tests! {
+    restart_without_handler
+    restart_after_handler
+    restart_after_nested_handlers
+    no_restart_is_a_new_call
+    restart_of_delayed_call
+    restart_of_redirected_call
+    restart_of_call_with_argument_set
+    restart_with_after_is_none
+    restart_by_restart_syscall
+    restart_by_int80
+    restart_counts_once
+}
+
+const EINTR: i64 = -(libc::EINTR as i64);
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+fn handled() -> &'static AtomicU64 {
+    if HANDLED.load(SeqCst) == 0 {
+        HANDLED.store(shared::<AtomicU64>() as u64, SeqCst);
+    }
+    // SAFETY: Mapped, never unmapped, only used atomically.
+    unsafe { &*(HANDLED.load(SeqCst) as *const AtomicU64) }
+}
+
+/// A handler that makes calls of its own.
+extern "C" fn handler(_: i32) {
+    getppid();
+    getppid();
+    handled().fetch_add(1, SeqCst);
+}
+
+/// Interrupted itself: it waits for the other signal.
+extern "C" fn waiting_handler(_: i32) {
+    let before = handled().load(SeqCst);
+    while handled().load(SeqCst) == before {
+        syscall(libc::SYS_sched_yield, [0; 6]);
+    }
+}
+
+fn handle(signal: i32, flags: i32, handler: extern "C" fn(i32)) {
+    handled();
+    // SAFETY: All-zero is valid; the handlers are async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = flags;
+        libc::sigaction(signal, &action, null_mut());
+    }
+}
+
+/// A child in a call that only the test's rules are about: it waits for a datagram, of which it
+/// takes up to 64 bytes, and replies with how many those were, or with the error.
+struct Receiver {
+    puppet: Puppet,
+    task: Task,
+    policy: Policy,
+    to: UnixDatagram,
+}
+
+impl Receiver {
+    fn new(rules: &str) -> Result<Self> {
+        let (from, to) = UnixDatagram::pair()?;
+        let mut buffer = [0u8; 64];
+        let puppet = Puppet::new(move |_| {
+            let fd = from.as_raw_fd() as u64;
+            let buffer = &raw mut buffer as u64;
+            syscall(libc::SYS_recvfrom, [fd, buffer, 64, 0, 0, 0])
+        })?;
+        let policy = Policy::new("test", rules)?;
+        let task = attach(puppet.tid())?;
+        task.set("policy", "test")?;
+        let mut receiver = Self {
+            puppet,
+            task,
+            policy,
+            to,
+        };
+        receiver.call()?;
+        Ok(receiver)
+    }
+
+    fn call(&mut self) -> Result<()> {
+        self.puppet.send(0)?;
+        self.until_blocked()
+    }
+
+    fn until_blocked(&self) -> Result<()> {
+        until_blocked(self.puppet.tid(), libc::SYS_recvfrom)
+    }
+
+    /// Stops the child, which interrupts its call, and lets it go on.
+    fn stop_and_go(&self) -> Result<()> {
+        let stat = format!("/proc/{}/stat", self.puppet.tid());
+        self.puppet.child.kill(libc::SIGSTOP);
+        until(
+            "stopped",
+            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
+        )?;
+        self.puppet.child.kill(libc::SIGCONT);
+        self.until_blocked()
+    }
+
+    /// Has it handle a signal.
+    fn signal(&self) -> Result<()> {
+        let before = handled().load(SeqCst);
+        self.puppet.child.kill(libc::SIGUSR1);
+        until("handled", || Ok(handled().load(SeqCst) > before))
+    }
+
+    fn reply_to(&mut self, len: usize) -> Result<i64> {
+        self.to.send(&vec![1; len])?;
+        self.puppet.reply()
+    }
+
+    /// The call was judged so many times, and made again so many times.
+    fn ensure(&self, judged: u64, restarted: u64) -> Result<()> {
+        let counts = (self.policy.hits(1)?, self.task.stat("restart")?);
+        ensure!(counts == (judged, restarted), "{counts:?}");
+        Ok(())
+    }
+}
+
+fn restart_without_handler() -> Result<()> {
+    let mut receiver = Receiver::new("recvfrom log")?;
+    receiver.ensure(1, 0)?;
+    for i in 1..=3 {
+        receiver.stop_and_go()?;
+        receiver.ensure(1, i)?;
+    }
+    ensure!(receiver.reply_to(3)? == 3);
+    receiver.ensure(1, 3)
+}
+
+fn restart_after_handler() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    let mut receiver = Receiver::new("recvfrom log\ngetppid log")?;
+    for i in 1..=3 {
+        receiver.signal()?;
+        until("made again", || Ok(receiver.task.stat("restart")? == i))?;
+        receiver.until_blocked()?;
+        receiver.ensure(1, i)?;
+        ensure!(receiver.policy.hits(2)? == 2 * i, "the handler's own calls");
+    }
+    ensure!(receiver.reply_to(3)? == 3);
+    // The next is another call, from the same instruction.
+    receiver.call()?;
+    receiver.ensure(2, 3)?;
+    ensure!(receiver.reply_to(3)? == 3);
+    Ok(())
+}
+
+fn restart_after_nested_handlers() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    handle(libc::SIGUSR2, libc::SA_RESTART, waiting_handler);
+    let mut receiver = Receiver::new("recvfrom log")?;
+    for i in 1..=3 {
+        let calls = receiver.task.stat("entries")?;
+        receiver.puppet.child.kill(libc::SIGUSR2);
+        until("in the handler", || {
+            Ok(receiver.task.stat("entries")? > calls)
+        })?;
+        receiver.signal()?;
+        until("made again", || Ok(receiver.task.stat("restart")? == i))?;
+        receiver.until_blocked()?;
+        receiver.ensure(1, i)?;
+    }
+    ensure!(receiver.reply_to(3)? == 3);
+    Ok(())
+}
+
+/// A call that fails with EINTR is over. What the program does then is up to it.
+fn no_restart_is_a_new_call() -> Result<()> {
+    handle(libc::SIGUSR1, 0, handler);
+    let mut receiver = Receiver::new("recvfrom log")?;
+    for i in 1..=3 {
+        receiver.ensure(i, 0)?;
+        receiver.signal()?;
+        ensure!(receiver.puppet.reply()? == EINTR);
+        receiver.call()?;
+    }
+    receiver.ensure(4, 0)?;
+    ensure!(receiver.reply_to(3)? == 3);
+    Ok(())
+}
+
+/// It is not delayed again: that would take an hour.
+fn restart_of_delayed_call() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    let (from, to) = UnixDatagram::pair()?;
+    let mut buffer = [0u8; 64];
+    let mut puppet = Puppet::new(move |_| {
+        let buffer = &raw mut buffer as u64;
+        syscall(
+            libc::SYS_recvfrom,
+            [from.as_raw_fd() as u64, buffer, 64, 0, 0, 0],
+        )
+    })?;
+    let _policy = Policy::new("test", "recvfrom delay 3600s")?;
+    let task = attach(puppet.tid())?;
+    task.set("policy", "test")?;
+    puppet.send(0)?;
+    until_blocked(puppet.tid(), libc::SYS_recvfrom)?;
+    // Ends the delay, and interrupts the call.
+    puppet.child.kill(libc::SIGUSR1);
+    until("made again", || Ok(task.stat("restart")? == 1))?;
+    to.send(&[1, 2, 3])?;
+    ensure!(puppet.reply()? == 3);
+    ensure!(task.stat("delay")? == 1);
+    detach(puppet.tid())
+}
+
+/// What it was changed to is what is made again, and nobody sees it.
+fn restart_of_redirected_call() -> Result<()> {
+    handle(libc::SIGUSR1, 0, handler);
+    let mut puppet = Puppet::new(|_| {
+        let result = preserve::check(libc::SYS_getpid, EINTR, 1);
+        i64::from(result.inspect_err(|e| eprintln!("{e:#}")).is_ok())
+    })?;
+    let policy = Policy::new("test", "getpid redirect pause")?;
+    let task = attach(puppet.tid())?;
+    task.set("policy", "test")?;
+    puppet.send(0)?;
+    until_blocked(puppet.tid(), libc::SYS_pause)?;
+    let stat = format!("/proc/{}/stat", puppet.tid());
+    for i in 1..=3 {
+        puppet.child.kill(libc::SIGSTOP);
+        until(
+            "stopped",
+            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
+        )?;
+        puppet.child.kill(libc::SIGCONT);
+        until_blocked(puppet.tid(), libc::SYS_pause)?;
+        ensure!(policy.hits(1)? == 1 && task.stat("restart")? == i);
+    }
+    puppet.child.kill(libc::SIGUSR1);
+    ensure!(puppet.reply()? == 1);
+    detach(puppet.tid())
+}
+
+fn restart_of_call_with_argument_set() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    let mut receiver = Receiver::new("recvfrom set arg2 2")?;
+    receiver.stop_and_go()?;
+    receiver.signal()?;
+    until("made again", || Ok(receiver.task.stat("restart")? == 2))?;
+    receiver.ensure(1, 2)?;
+    ensure!(
+        receiver.reply_to(9)? == 2,
+        "the argument is not what it was set to"
+    );
+    Ok(())
+}
+
+/// The program gets the result that it is to get, and the signal.
+fn restart_with_after_is_none() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    let mut receiver = Receiver::new("recvfrom after return 77")?;
+    receiver.signal()?;
+    ensure!(receiver.puppet.reply()? == 77);
+    receiver.ensure(1, 0)
+}
+
+/// A default that refuses what no rule is for does not strand a call that goes on as this one.
+fn restart_by_restart_syscall() -> Result<()> {
+    handle(libc::SIGUSR1, 0, handler);
+    let mut puppet = Puppet::new(|_| {
+        let hour = [3600u64, 0];
+        syscall(libc::SYS_nanosleep, [hour.as_ptr() as u64, 0, 0, 0, 0, 0])
+    })?;
+    let policy = Policy::new(
+        "test",
+        "nanosleep log\ndefault errno EPERM\nread allow\nwrite allow\ngetppid allow\nrt_sigreturn allow",
+    )?;
+    attach(puppet.tid())?.set("policy", "test")?;
+    puppet.send(0)?;
+    until_blocked(puppet.tid(), libc::SYS_nanosleep)?;
+    let stat = format!("/proc/{}/stat", puppet.tid());
+    for _ in 0..3 {
+        puppet.child.kill(libc::SIGSTOP);
+        until(
+            "stopped",
+            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
+        )?;
+        puppet.child.kill(libc::SIGCONT);
+        until_blocked(puppet.tid(), libc::SYS_restart_syscall)?;
+    }
+    ensure!(policy.hits(1)? == 1);
+    puppet.child.kill(libc::SIGUSR1);
+    ensure!(puppet.reply()? == EINTR, "refused");
+    detach(puppet.tid())
+}
+
+/// The same call by its other number, from its other instruction.
+fn restart_by_int80() -> Result<()> {
+    handle(libc::SIGUSR1, 0, handler);
+    let mut puppet = Puppet::new(|_| Door::Int80.call([libc::SYS_pause, 29], [0; 3]))?;
+    let policy = Policy::new("test", "pause arch i386 log")?;
+    let task = attach(puppet.tid())?;
+    task.set("policy", "test")?;
+    let stat = format!("/proc/{}/stat", puppet.tid());
+    let blocked = || {
+        until(
+            "blocked",
+            || Ok(fs::read_to_string(&stat)?.contains(") S ")),
+        )
+    };
+    puppet.send(0)?;
+    until("judged", || Ok(policy.hits(1)? == 1))?;
+    for i in 1..=3 {
+        blocked()?;
+        puppet.child.kill(libc::SIGSTOP);
+        until(
+            "stopped",
+            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
+        )?;
+        puppet.child.kill(libc::SIGCONT);
+        until("made again", || Ok(task.stat("restart")? == i))?;
+        ensure!(policy.hits(1)? == 1);
+    }
+    blocked()?;
+    puppet.child.kill(libc::SIGUSR1);
+    ensure!(puppet.reply()? == EINTR);
+    detach(puppet.tid())
+}
+
+fn restart_counts_once() -> Result<()> {
+    let mut receiver = Receiver::new("recvfrom log when 1+\nrecvfrom return 5 when 2")?;
+    receiver.stop_and_go()?;
+    receiver.stop_and_go()?;
+    ensure!(receiver.reply_to(3)? == 3);
+    receiver.puppet.send(0)?;
+    ensure!(
+        receiver.puppet.reply()? == 5,
+        "the second call is not the second"
+    );
+    Ok(())
+}

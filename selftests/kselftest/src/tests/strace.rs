@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What strace(1) documents of its option `inject`, next to a rule that does the same.
+
+use crate::{
+    process::{shared, syscall, until, Puppet},
+    slowpath::{attach, detach, Policy},
+};
+use anyhow::{ensure, Context, Result};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+super::tests! {
+    strace_example_chdir
+    strace_error
+    strace_error_by_number
+    strace_default_error
+    strace_retval
+    strace_signal_and_error
+    strace_syscall
+    strace_when_first
+    strace_when_first_and_all_later
+    strace_when_first_and_step
+    strace_delay_enter
+}
+
+const CALLS: usize = 9;
+
+/// What a child saw of its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    results: [i64; CALLS],
+    signals: i64,
+    /// Each call took as long at least.
+    slow: bool,
+}
+
+static mut SIGNALS: i64 = 0;
+
+extern "C" fn count(_: i32) {
+    // SAFETY: There is one thread, which looks when no handler runs.
+    unsafe { SIGNALS += 1 };
+}
+
+const DELAY: Duration = Duration::from_millis(5);
+
+/// A child that makes the calls, and leaves in `seen` what it saw.
+fn caller(nr: i64, seen: *mut Seen) -> Result<Puppet> {
+    // SAFETY: The handler is async-signal-safe.
+    unsafe { libc::signal(libc::SIGUSR1, count as *const () as usize) };
+    Puppet::new(move |_| {
+        let mut results = [0; CALLS];
+        let mut slow = true;
+        for result in &mut results {
+            let start = Instant::now();
+            *result = syscall(nr, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]);
+            slow &= start.elapsed() >= DELAY;
+        }
+        // SAFETY: Mapped, and the parent waits for the reply.
+        unsafe {
+            *seen = Seen {
+                results,
+                signals: SIGNALS,
+                slow,
+            };
+        }
+        0
+    })
+}
+
+/// strace on a task; ends when dropped.
+struct Strace(Child);
+
+impl Strace {
+    fn of(tid: i32, inject: &str) -> Result<Self> {
+        let strace = Command::new("strace")
+            .args(["-o", "/dev/null", "-e", &format!("inject={inject}")])
+            .args(["-p", &tid.to_string()])
+            .stderr(Stdio::null())
+            .spawn()
+            .context("strace")?;
+        let strace = Self(strace);
+        let status = format!("/proc/{tid}/status");
+        until("traced", || {
+            Ok(!fs::read_to_string(&status)?.contains("TracerPid:\t0"))
+        })?;
+        Ok(strace)
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        // SAFETY: Ours, and not reaped yet. It lets its task go.
+        unsafe { libc::kill(self.0.id() as i32, libc::SIGTERM) };
+        let _ = self.0.wait();
+    }
+}
+
+/// The calls must look the same under strace and under the rule; returns how under the rule.
+fn same(nr: i64, inject: &str, rule: &str) -> Result<Seen> {
+    let page = shared::<Seen>();
+    let read = || {
+        // SAFETY: Mapped; the child has replied.
+        unsafe { page.read_volatile() }
+    };
+
+    let mut puppet = caller(nr, page)?;
+    puppet.until_idle()?;
+    let strace = Strace::of(puppet.tid(), inject)?;
+    puppet.send(0)?;
+    puppet.reply()?;
+    drop(strace);
+    let theirs = read();
+    puppet.end()?;
+
+    let mut puppet = caller(nr, page)?;
+    let policy = Policy::new("test", rule)?;
+    attach(puppet.tid())?.set("policy", "test")?;
+    puppet.call(0)?;
+    detach(puppet.tid())?;
+    drop(policy);
+    let ours = read();
+    // strace's own stops may take as long as a delay.
+    let alike = Seen {
+        slow: theirs.slow,
+        ..ours
+    };
+    ensure!(alike == theirs, "ours {ours:?}, strace's {theirs:?}");
+    Ok(ours)
+}
+
+fn failing(seen: Seen) -> Vec<usize> {
+    let results = seen.results.iter().enumerate();
+    results.filter(|r| *r.1 < 0).map(|r| r.0 + 1).collect()
+}
+
+/// "To fail each third and subsequent chdir syscalls with ENOENT".
+fn strace_example_chdir() -> Result<()> {
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:error=ENOENT:when=3+",
+        "chdir errno ENOENT when 3+",
+    )?;
+    ensure!(failing(seen) == [3, 4, 5, 6, 7, 8, 9], "{seen:?}");
+    Ok(())
+}
+
+fn strace_error() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EPERM",
+        "getppid errno EPERM",
+    )?;
+    ensure!(seen.results == [-1; CALLS], "{seen:?}");
+    Ok(())
+}
+
+fn strace_error_by_number() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=4095",
+        "getppid errno 4095",
+    )?;
+    ensure!(seen.results == [-4095; CALLS], "{seen:?}");
+    Ok(())
+}
+
+/// `fault` without an error is ENOSYS.
+fn strace_default_error() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=ENOSYS",
+        "getppid errno ENOSYS",
+    )?;
+    ensure!(seen.results == [-38; CALLS], "{seen:?}");
+    Ok(())
+}
+
+fn strace_retval() -> Result<()> {
+    let seen = same(libc::SYS_chdir, "chdir:retval=4711", "chdir return 4711")?;
+    ensure!(seen.results == [4711; CALLS], "{seen:?}");
+    Ok(())
+}
+
+fn strace_signal_and_error() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EINTR:signal=SIGUSR1",
+        "getppid signal SIGUSR1",
+    )?;
+    ensure!(seen.results == [-4; CALLS] && seen.signals == CALLS as i64);
+    Ok(())
+}
+
+/// strace replaces the call by one without effects, to have something that fails or succeeds: what
+/// the program gets is the error or the value. A rule needs no call for that.
+fn strace_syscall() -> Result<()> {
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:retval=7:syscall=getppid:when=2+",
+        "chdir return 7 when 2+",
+    )?;
+    ensure!(seen.results == [0, 7, 7, 7, 7, 7, 7, 7, 7], "{seen:?}");
+    Ok(())
+}
+
+fn strace_when_first() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EPERM:when=4",
+        "getppid errno EPERM when 4",
+    )?;
+    ensure!(failing(seen) == [4], "{seen:?}");
+    Ok(())
+}
+
+fn strace_when_first_and_all_later() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:retval=9:when=7+",
+        "getppid return 9 when 7+",
+    )?;
+    ensure!(seen.results[6..] == [9, 9, 9] && seen.results[5] != 9);
+    Ok(())
+}
+
+fn strace_when_first_and_step() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EPERM:when=2+3",
+        "getppid errno EPERM when 2+3",
+    )?;
+    ensure!(failing(seen) == [2, 5, 8], "{seen:?}");
+    Ok(())
+}
+
+fn strace_delay_enter() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:delay_enter=5ms",
+        "getppid delay 5ms",
+    )?;
+    ensure!(seen.slow, "{seen:?}");
+    Ok(())
+}

@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Each verdict, on each door.
+
+use super::{
+    policy::{seccomp, under},
+    preserve,
+};
+use crate::{
+    process::{
+        getppid, gettid, shared, syscall, until_blocked, Child, Door, Puppet, DOORS, DUP, GETPID,
+        GETPPID,
+    },
+    registers::{self, Registers},
+    slowpath::{attach, detach, Policy},
+};
+use anyhow::{ensure, Result};
+use std::{
+    ptr::{null_mut, read_volatile, write_volatile},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+super::tests! {
+    verdict_log
+    verdict_return
+    verdict_errno
+    verdict_signal
+    verdict_signal_never_restarts
+    verdict_signal_when_blocked
+    verdict_signal_kills
+    verdict_trap_is_that_of_seccomp
+    verdict_trap_can_be_emulated
+    verdict_trap_without_handler
+    verdict_kill_process
+    verdict_kill_thread
+    verdict_kill_last_thread
+    verdict_kill_cannot_be_survived
+    verdict_delay
+    verdict_delay_ends_with_signal
+    verdict_delay_ends_with_death
+    verdict_delay_of_task_that_is_detached
+    verdict_redirect
+    verdict_redirect_to_fork
+    verdict_redirect_is_seen_by_seccomp
+    verdict_set_argument
+    verdict_changes_end_with_the_call
+    verdict_changes_of_a_call_of_detached_task
+    verdict_after_return
+    verdict_after_errno
+    verdict_mode_log_enforces_none
+}
+
+const EINTR: i64 = -(libc::EINTR as i64);
+
+fn verdict_log() -> Result<()> {
+    let pid = i64::from(gettid());
+    let (task, policy) = under("getpid log")?;
+    for door in DOORS {
+        ensure!(door.call(GETPID, [0; 3]) == pid);
+    }
+    ensure!(policy.hits(1)? == 2 && task.stat("log")? == 2);
+    Ok(())
+}
+
+fn verdict_return() -> Result<()> {
+    let (task, _policy) = under("getpid return 4242\ngetppid return -77")?;
+    for door in DOORS {
+        ensure!(door.call(GETPID, [0; 3]) == 4242);
+        ensure!(door.call(GETPPID, [0; 3]) == -77);
+    }
+    ensure!(task.stat("return")? == 4);
+    Ok(())
+}
+
+/// The lowest descriptor that is free.
+fn free_fd() -> i64 {
+    let fd = syscall(libc::SYS_dup, [0; 6]);
+    syscall(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+    fd
+}
+
+fn verdict_errno() -> Result<()> {
+    let free = free_fd();
+    let (task, policy) = under("dup errno ENFILE")?;
+    for door in DOORS {
+        ensure!(door.call(DUP, [0; 3]) == -i64::from(libc::ENFILE));
+    }
+    ensure!(task.stat("errno")? == 2);
+    policy.set("rules", "\n")?;
+    ensure!(free_fd() == free, "the call was made");
+    Ok(())
+}
+
+/// How often the handlers below ran, and with what.
+struct Seen {
+    count: AtomicU64,
+    info: libc::siginfo_t,
+    gregs: [i64; 23],
+}
+
+/// Shared with children; where handlers find it.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+fn seen() -> *mut Seen {
+    if SEEN.load(SeqCst) == 0 {
+        SEEN.store(shared::<Seen>() as u64, SeqCst);
+    }
+    SEEN.load(SeqCst) as *mut Seen
+}
+
+fn count() -> u64 {
+    // SAFETY: Mapped, never unmapped, only used atomically.
+    unsafe { &(*seen()).count }.load(SeqCst)
+}
+
+/// Where a handler finds that it is to set a result.
+static EMULATE: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn record(_: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
+    let seen = seen();
+    // SAFETY: The kernel's, valid until the handler returns; `seen` is mapped.
+    unsafe {
+        write_volatile(&raw mut (*seen).info, info.read());
+        let gregs = &mut (*context).uc_mcontext.gregs;
+        write_volatile(&raw mut (*seen).gregs, *gregs);
+        if EMULATE.load(SeqCst) != 0 {
+            gregs[libc::REG_RAX as usize] = EMULATE.load(SeqCst) as i64;
+        }
+        (*seen).count.fetch_add(1, SeqCst);
+    }
+}
+
+fn handle(signal: i32, flags: i32) {
+    seen();
+    // SAFETY: All-zero is valid; the handler is async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = record as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | flags;
+        libc::sigaction(signal, &action, null_mut());
+    }
+}
+
+fn verdict_signal() -> Result<()> {
+    handle(libc::SIGUSR1, 0);
+    let free = free_fd();
+    let (task, policy) = under("dup signal SIGUSR1")?;
+    for (i, door) in DOORS.into_iter().enumerate() {
+        ensure!(door.call(DUP, [0; 3]) == EINTR);
+        ensure!(count() == i as u64 + 1, "delivered {} times", count());
+        // SAFETY: Written by the handler.
+        let info = unsafe { read_volatile(&raw const (*seen()).info) };
+        ensure!(info.si_signo == libc::SIGUSR1 && info.si_code == libc::SI_KERNEL);
+    }
+    ensure!(task.stat("signal_sent")? == 2);
+    policy.set("rules", "\n")?;
+    ensure!(free_fd() == free, "the call was made");
+    Ok(())
+}
+
+fn verdict_signal_never_restarts() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART);
+    let (_, policy) = under("getpid signal SIGUSR1")?;
+    for door in DOORS {
+        ensure!(door.call(GETPID, [0; 3]) == EINTR);
+    }
+    ensure!(policy.hits(1)? == 2 && count() == 2);
+    Ok(())
+}
+
+fn verdict_signal_when_blocked() -> Result<()> {
+    handle(libc::SIGUSR1, 0);
+    let _under = under("getpid signal SIGUSR1")?;
+    // SAFETY: All-zero is valid; only masks and unmasks.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::sigprocmask(libc::SIG_BLOCK, &set, null_mut());
+        ensure!(syscall(libc::SYS_getpid, [0; 6]) == EINTR && count() == 0);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &set, null_mut());
+    }
+    ensure!(count() == 1);
+    Ok(())
+}
+
+fn verdict_signal_kills() -> Result<()> {
+    for door in DOORS {
+        let mut puppet = Puppet::new(move |_| door.call(GETPID, [0; 3]))?;
+        let _policy = Policy::new("test", "getpid signal SIGKILL")?;
+        attach(puppet.tid())?.set("policy", "test")?;
+        puppet.send(0)?;
+        ensure!(puppet.end()? == 256 + libc::SIGKILL);
+    }
+    Ok(())
+}
+
+/// What a trap shows to a handler: the signal's information byte by byte, and, of SYSCALL, the
+/// registers but for the stack's.
+fn trapped(door: Door) -> Result<(Vec<u8>, [i64; 23])> {
+    handle(libc::SIGSYS, 0);
+    let before = count();
+    match door {
+        Door::Syscall => {
+            let mut call = Registers::random(&mut 1);
+            call.rax = libc::SYS_getppid as u64;
+            registers::syscall(&call);
+        }
+        Door::Int80 => {
+            door.call(GETPPID, [11, 22, 33]);
+        }
+    }
+    ensure!(count() == before + 1, "not delivered");
+    // SAFETY: Written by the handler; any bytes are valid.
+    unsafe {
+        let info = &raw const (*seen()).info;
+        let bytes = std::slice::from_raw_parts(info.cast::<u8>(), size_of::<libc::siginfo_t>());
+        let mut gregs = [0; 23];
+        if door == Door::Syscall {
+            gregs = read_volatile(&raw const (*seen()).gregs);
+            gregs[libc::REG_RSP as usize] = 0;
+        }
+        Ok((bytes.to_vec(), gregs))
+    }
+}
+
+fn verdict_trap_is_that_of_seccomp() -> Result<()> {
+    for door in DOORS {
+        // The same function in the same place, in two children: one under each.
+        let run = |by_seccomp: bool| -> Result<Vec<u8>> {
+            let result = shared::<[u8; 4096]>();
+            let child = Child::run(|| {
+                if by_seccomp {
+                    seccomp(GETPPID[door as usize], libc::SECCOMP_RET_TRAP | 77)?;
+                } else {
+                    attach(gettid())?.set("policy", "test")?;
+                }
+                let (info, gregs) = trapped(door)?;
+                let gregs: Vec<u8> = gregs.iter().flat_map(|r| r.to_ne_bytes()).collect();
+                // SAFETY: There is room, and nobody else looks yet.
+                unsafe {
+                    info.as_ptr().copy_to(result.cast(), info.len());
+                    let behind = result.cast::<u8>().add(info.len());
+                    gregs.as_ptr().copy_to(behind, gregs.len());
+                }
+                Ok(())
+            })?;
+            child.wait_success()?;
+            // SAFETY: Mapped, and the child is gone.
+            Ok(unsafe { (*result).to_vec() })
+        };
+        let _policy = Policy::new("test", "getppid trap 77")?;
+        let (ours, theirs) = (run(false)?, run(true)?);
+        ensure!(
+            ours == theirs,
+            "{door:?}: ours {ours:x?}, seccomp's {theirs:x?}"
+        );
+        let errno = i32::from_ne_bytes(ours[4..8].try_into()?);
+        ensure!(errno == 77, "{errno}");
+    }
+    Ok(())
+}
+
+fn verdict_trap_can_be_emulated() -> Result<()> {
+    handle(libc::SIGSYS, 0);
+    let (task, _policy) = under("getppid trap")?;
+    EMULATE.store(4711, SeqCst);
+    for door in DOORS {
+        ensure!(door.call(GETPPID, [0; 3]) == 4711);
+    }
+    ensure!(task.stat("trap")? == 2);
+    Ok(())
+}
+
+fn verdict_trap_without_handler() -> Result<()> {
+    let _policy = Policy::new("test", "getppid trap")?;
+    for door in DOORS {
+        let child = Child::run(|| {
+            attach(gettid())?.set("policy", "test")?;
+            door.call(GETPPID, [0; 3]);
+            Ok(())
+        })?;
+        ensure!(child.wait()? == 256 + libc::SIGSYS);
+    }
+    Ok(())
+}
+
+/// How a process ends whose second of two threads makes a call that kills by what `prepare` sets
+/// up for the calling thread: what `waitpid` says of it.
+fn killed(prepare: impl Fn() -> Result<()> + Sync, second: bool) -> Result<i32> {
+    Child::run(|| {
+        let call = || {
+            prepare()?;
+            getppid();
+            Ok(())
+        };
+        if !second {
+            return call();
+        }
+        let tid = AtomicU64::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                tid.store(gettid() as u64, SeqCst);
+                call()
+            });
+            // A thread that is killed does not tell the library, which would wait for ever.
+            while tid.load(SeqCst) == 0 {
+                thread::yield_now();
+            }
+            let path = format!("/proc/self/task/{tid:?}");
+            while std::path::Path::new(&path).exists() {
+                thread::yield_now();
+            }
+            // SAFETY: Ends the process.
+            unsafe { libc::_exit(5) }
+        })
+    })?
+    .wait_raw()
+}
+
+fn check_kill(rule: &str, action: u32, second: bool) -> Result<()> {
+    let _policy = Policy::new("test", rule)?;
+    let ours = killed(|| attach(gettid())?.set("policy", "test"), second)?;
+    let theirs = killed(|| seccomp(libc::SYS_getppid, action), second)?;
+    ensure!(ours == theirs, "{ours:#x}, by seccomp {theirs:#x}");
+    let want = if action == libc::SECCOMP_RET_KILL_THREAD && second {
+        5 << 8
+    } else {
+        libc::SIGSYS
+    };
+    ensure!(ours & !0x80 == want, "{ours:#x}");
+    Ok(())
+}
+
+fn verdict_kill_process() -> Result<()> {
+    for second in [false, true] {
+        check_kill(
+            "getppid kill_process",
+            libc::SECCOMP_RET_KILL_PROCESS,
+            second,
+        )?;
+    }
+    Ok(())
+}
+
+fn verdict_kill_thread() -> Result<()> {
+    check_kill("getppid kill_thread", libc::SECCOMP_RET_KILL_THREAD, true)
+}
+
+fn verdict_kill_last_thread() -> Result<()> {
+    check_kill("getppid kill_thread", libc::SECCOMP_RET_KILL_THREAD, false)
+}
+
+/// A handler that runs before the deadly signal is delivered, and whose mask blocks that for good.
+extern "C" fn survive(_: i32) {
+    // SAFETY: Asks for no memory of ours; ends the process if it can.
+    unsafe {
+        libc::getpid();
+        syscall(libc::SYS_getpid, [0; 6]);
+        libc::_exit(9);
+    }
+}
+
+fn verdict_kill_cannot_be_survived() -> Result<()> {
+    for verdict in ["kill_process", "kill_thread"] {
+        let _policy = Policy::new("test", &format!("getppid {verdict}"))?;
+        let child = Child::run(|| {
+            attach(gettid())?.set("policy", "test")?;
+            // SAFETY: All-zero is valid; the signal is for this thread.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = survive as *const () as usize;
+                libc::sigaddset(&mut action.sa_mask, libc::SIGSYS);
+                libc::sigaction(libc::SIGSEGV, &action, null_mut());
+                let mut set: libc::sigset_t = std::mem::zeroed();
+                libc::sigaddset(&mut set, libc::SIGSEGV);
+                libc::sigprocmask(libc::SIG_BLOCK, &set, null_mut());
+                // As a fault would send it, and so before others.
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                info.si_signo = libc::SIGSEGV;
+                info.si_code = 1;
+                let (pid, tid) = (libc::getpid(), gettid());
+                let sent =
+                    libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, libc::SIGSEGV, &info);
+                ensure!(sent == 0, "rt_tgsigqueueinfo");
+            }
+            getppid();
+            Ok(())
+        })?;
+        let status = child.wait()?;
+        ensure!(status == 256 + libc::SIGSYS, "{verdict}: {status}");
+    }
+    Ok(())
+}
+
+fn verdict_delay() -> Result<()> {
+    let ppid = getppid();
+    let (task, _policy) = under("getppid delay 20ms")?;
+    for door in DOORS {
+        let start = Instant::now();
+        ensure!(door.call(GETPPID, [0; 3]) == ppid);
+        ensure!(start.elapsed() >= Duration::from_millis(20));
+    }
+    ensure!(task.stat("delay")? == 2 && task.stat("delay_ns")? == 40_000_000);
+    Ok(())
+}
+
+/// A child that makes a call which takes an hour to begin.
+fn delayed() -> Result<(Puppet, Policy)> {
+    handle(libc::SIGUSR1, 0);
+    let mut puppet = Puppet::new(|_| i64::from(getppid() > 0) + 10 * count() as i64)?;
+    let policy = Policy::new("test", "getppid delay 3600s")?;
+    attach(puppet.tid())?.set("policy", "test")?;
+    puppet.send(0)?;
+    until_blocked(puppet.tid(), libc::SYS_getppid)?;
+    Ok((puppet, policy))
+}
+
+fn verdict_delay_ends_with_signal() -> Result<()> {
+    let (mut puppet, policy) = delayed()?;
+    puppet.child.kill(libc::SIGUSR1);
+    ensure!(puppet.reply()? == 11, "not made, or the signal was lost");
+    ensure!(policy.hits(1)? == 1);
+    detach(puppet.tid())
+}
+
+fn verdict_delay_ends_with_death() -> Result<()> {
+    let (puppet, _policy) = delayed()?;
+    puppet.child.kill(libc::SIGKILL);
+    ensure!(puppet.end()? == 256 + libc::SIGKILL);
+    Ok(())
+}
+
+/// Nobody waits for it: it uses nothing of the module's any more.
+fn verdict_delay_of_task_that_is_detached() -> Result<()> {
+    let (mut puppet, policy) = delayed()?;
+    detach(puppet.tid())?;
+    std::fs::remove_dir(policy.path(""))?;
+    until_blocked(puppet.tid(), libc::SYS_getppid)?;
+    puppet.child.kill(libc::SIGUSR1);
+    ensure!(puppet.reply()? == 11);
+    Ok(())
+}
+
+fn verdict_redirect() -> Result<()> {
+    let ppid = getppid();
+    let (task, _policy) = under("getpid redirect getppid")?;
+    for door in DOORS {
+        ensure!(door.call(GETPID, [0; 3]) == ppid);
+    }
+    ensure!(task.stat("redirect")? == 2);
+    preserve::check(libc::SYS_getpid, ppid, 2000)
+}
+
+/// A call that the fast path leaves to C, and whose child returns with a copy of the registers.
+fn verdict_redirect_to_fork() -> Result<()> {
+    let policy = Policy::new("test", "getpid redirect fork")?;
+    for inherit in ["0", "1"] {
+        let mut puppet = Puppet::new(|_| {
+            let pid = syscall(libc::SYS_getpid, [1, 2, 3, 4, 5, 6]);
+            if pid == 0 {
+                // SAFETY: Ends the child.
+                unsafe { libc::_exit(7) }
+            }
+            i64::from(crate::process::reap(pid as i32).unwrap_or(-1))
+        })?;
+        let task = attach(puppet.tid())?;
+        task.set("inherit", inherit)?;
+        task.set("policy", "test")?;
+        ensure!(puppet.call(0)? == 7);
+        detach(puppet.tid())?;
+    }
+    drop(policy);
+    Ok(())
+}
+
+fn verdict_redirect_is_seen_by_seccomp() -> Result<()> {
+    let _under = under("getpid redirect getppid")?;
+    seccomp(libc::SYS_getppid, libc::SECCOMP_RET_ERRNO | 77)?;
+    ensure!(syscall(libc::SYS_getpid, [0; 6]) == -77);
+    Ok(())
+}
+
+fn verdict_set_argument() -> Result<()> {
+    let fd = free_fd();
+    let (task, policy) = under("dup arg0 == 1000 set arg0 0")?;
+    for door in DOORS {
+        ensure!(door.call(DUP, [1000, 0, 0]) == fd);
+        syscall(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+        ensure!(door.call(DUP, [1001, 0, 0]) == -i64::from(libc::EBADF));
+    }
+    ensure!(task.stat("set")? == 2);
+    // A call that fails whatever the other arguments are.
+    policy
+        .set("rules", "fsync set arg0 -1")
+        .err()
+        .ok_or(anyhow::anyhow!("a negative argument was taken"))?;
+    policy.set(
+        "rules",
+        "fsync set arg0 999999\ngetpid set arg5 0xffffffffffffffff",
+    )?;
+    preserve::check(libc::SYS_fsync, -i64::from(libc::EBADF), 2000)?;
+    preserve::check(libc::SYS_getpid, i64::from(gettid()), 2000)
+}
+
+/// What one call was changed by is not there for the next.
+fn verdict_changes_end_with_the_call() -> Result<()> {
+    let pid = i64::from(gettid());
+    let (_, policy) = under("getpid redirect getppid\ngettid set arg0 1\ngetppid after return 9")?;
+    for _ in 0..100 {
+        ensure!(syscall(libc::SYS_getpid, [0; 6]) != pid);
+        ensure!(syscall(libc::SYS_gettid, [0; 6]) == pid);
+        ensure!(getppid() == 9);
+        ensure!(syscall(libc::SYS_sched_yield, [0; 6]) == 0);
+    }
+    policy.set("rules", "\n")?;
+    ensure!(syscall(libc::SYS_getpid, [0; 6]) == pid && getppid() != 9);
+    Ok(())
+}
+
+/// User space relies on its registers, whoever made the call another.
+fn verdict_changes_of_a_call_of_detached_task() -> Result<()> {
+    handle(libc::SIGUSR1, 0);
+    for off in ["detach", "policy", "enabled"] {
+        let mut puppet = Puppet::new(|_| match preserve::check(libc::SYS_getpid, EINTR, 1) {
+            Ok(()) => 1,
+            Err(e) => {
+                eprintln!("{e:#}");
+                0
+            }
+        })?;
+        let policy = Policy::new("test", "getpid redirect pause")?;
+        let task = attach(puppet.tid())?;
+        task.set("policy", "test")?;
+        puppet.send(0)?;
+        until_blocked(puppet.tid(), libc::SYS_pause)?;
+        match off {
+            "detach" => detach(puppet.tid())?,
+            "policy" => task.set("policy", "none")?,
+            _ => task.set("enabled", "0")?,
+        }
+        puppet.child.kill(libc::SIGUSR1);
+        ensure!(puppet.reply()? == 1, "{off}");
+        puppet.end()?;
+        drop(policy);
+    }
+    Ok(())
+}
+
+fn verdict_after_return() -> Result<()> {
+    let fd = free_fd();
+    let (task, policy) = under("dup after return 4242")?;
+    for door in DOORS {
+        ensure!(door.call(DUP, [0; 3]) == 4242);
+    }
+    ensure!(task.stat("after")? == 2);
+    policy.set("rules", "\n")?;
+    ensure!(free_fd() == fd + 2, "the calls were not made");
+    Ok(())
+}
+
+fn verdict_after_errno() -> Result<()> {
+    let fd = free_fd();
+    let (_, policy) = under("dup after errno EXDEV when 2")?;
+    for door in DOORS {
+        let want = if door == DOORS[0] {
+            fd
+        } else {
+            -i64::from(libc::EXDEV)
+        };
+        ensure!(door.call(DUP, [0; 3]) == want);
+    }
+    policy.set("rules", "\n")?;
+    ensure!(free_fd() == fd + 2, "the calls were not made");
+    Ok(())
+}
+
+fn verdict_mode_log_enforces_none() -> Result<()> {
+    let pid = i64::from(gettid());
+    let (_, policy) = under("")?;
+    policy.set("mode", "log")?;
+    for verdict in [
+        "errno EPERM",
+        "return 1",
+        "delay 3600s",
+        "signal SIGKILL",
+        "trap",
+        "kill_thread",
+        "kill_process",
+        "redirect getppid",
+        "after errno EPERM",
+    ] {
+        policy.set("rules", &format!("getpid {verdict}"))?;
+        for door in DOORS {
+            ensure!(door.call(GETPID, [0; 3]) == pid, "{verdict}");
+        }
+        ensure!(policy.hits(1)? == 2, "{verdict}");
+    }
+    policy.set("rules", "dup set arg0 0")?;
+    for door in DOORS {
+        let ret = door.call(DUP, [999_999, 0, 0]);
+        ensure!(ret == -i64::from(libc::EBADF), "{ret}");
+    }
+    Ok(())
+}
