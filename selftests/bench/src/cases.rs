@@ -112,6 +112,11 @@ pub fn measure_all(clock: bool) -> Result<BTreeMap<String, f64>> {
         .collect()
 }
 
+/// The first of the cases.
+pub fn measure_null_call(clock: bool) -> Result<f64> {
+    measure(&CASES[0], clock)
+}
+
 /// The median of the batches: no interrupt came into that, and no rare stroke of luck.
 fn measure(case: &Case, clock: bool) -> Result<f64> {
     let mut rounds = (case.prepare)()?;

@@ -2,7 +2,7 @@
 
 //! A bar chart of the ratios.
 
-use crate::{cases, Run};
+use crate::{cases, filters, Run};
 use anyhow::{Context, Result};
 use plotters::prelude::*;
 use std::path::Path;
@@ -74,6 +74,45 @@ pub fn draw(file: &Path, runs: &[Run]) -> Result<()> {
         .border_style(BLACK)
         .background_style(WHITE)
         .draw()?;
+    root.present()?;
+    Ok(())
+}
+
+/// What a call under a policy costs, by the number of its rules.
+pub fn draw_by_rules(file: &Path, runs: &[Run]) -> Result<()> {
+    let first = runs.first().context("there is no run")?;
+    let cost = |name: &str| {
+        let mut results = runs.iter().filter_map(|run| run.results.get(name));
+        results
+            .next()
+            .copied()
+            .with_context(|| format!("no run has {name}"))
+    };
+    let mut points = Vec::new();
+    for (rules, name) in filters::BY_RULES {
+        points.push((rules, cost(name)?));
+    }
+    let highest = points.iter().map(|point| point.1).fold(0.0, f64::max);
+
+    let root = SVGBackend::new(file, (800, 400)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let title = format!("{} a null call, by the number of rules", first.unit);
+    let mut chart = ChartBuilder::on(&root)
+        .margin(16)
+        .caption(title, ("sans-serif", 20))
+        .x_label_area_size(40)
+        .y_label_area_size(50)
+        .build_cartesian_2d((1u32..1000).log_scale(), 0.0..highest * 1.15)?;
+    chart.configure_mesh().x_desc("rules").draw()?;
+    chart.draw_series(LineSeries::new(
+        points.iter().copied(),
+        COLORS[0].stroke_width(2),
+    ))?;
+    chart.draw_series(
+        points
+            .iter()
+            .map(|&point| Circle::new(point, 4, COLORS[0].filled())),
+    )?;
     root.present()?;
     Ok(())
 }

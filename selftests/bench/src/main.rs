@@ -6,6 +6,7 @@
 
 mod cases;
 mod chart;
+mod filters;
 mod report;
 mod steer;
 
@@ -39,6 +40,28 @@ enum Command {
         #[arg(long)]
         output: PathBuf,
     },
+    /// Measure a null call in this process, and print what it costs
+    NullCall {
+        #[arg(long)]
+        clock: bool,
+    },
+    /// Measure a null call under each filter that is for this kernel
+    RunFilters {
+        #[arg(long, value_enum)]
+        kernel: filters::Kernel,
+        #[arg(long)]
+        clock: bool,
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Print a table of what filters cost, and draw how it depends on the number of rules
+    ReportFilters {
+        runs: Vec<PathBuf>,
+        #[arg(long)]
+        json: PathBuf,
+        #[arg(long)]
+        svg: PathBuf,
+    },
     /// Print a table of several runs; the first is what the others are compared with
     Report {
         runs: Vec<PathBuf>,
@@ -67,6 +90,22 @@ fn kernel() -> Result<String> {
         .to_string())
 }
 
+fn unit(clock: bool) -> String {
+    if clock { "ns" } else { "instructions" }.to_string()
+}
+
+fn write(run: &Run, file: PathBuf) -> Result<()> {
+    Ok(serde_json::to_writer_pretty(File::create(file)?, run)?)
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<Run>> {
+    let read = |path: &PathBuf| {
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_reader(file)?)
+    };
+    files.iter().map(read).collect()
+}
+
 fn main() -> Result<()> {
     match Args::parse().command {
         Command::Run {
@@ -81,20 +120,38 @@ fn main() -> Result<()> {
             let run = Run {
                 column,
                 kernel: kernel()?,
-                unit: if clock { "ns" } else { "instructions" }.to_string(),
+                unit: unit(clock),
                 results: results?,
             };
-            serde_json::to_writer_pretty(File::create(output)?, &run)?;
+            write(&run, output)
+        }
+        Command::NullCall { clock } => {
+            println!("{}", cases::measure_null_call(clock)?);
+            Ok(())
+        }
+        Command::RunFilters {
+            kernel: on,
+            clock,
+            output,
+        } => {
+            let run = Run {
+                column: "filters".to_string(),
+                kernel: kernel()?,
+                unit: unit(clock),
+                results: filters::measure_all(on, clock)?,
+            };
+            write(&run, output)
+        }
+        Command::ReportFilters { runs, json, svg } => {
+            let runs = read(&runs)?;
+            serde_json::to_writer_pretty(File::create(json)?, &runs)?;
+            let table = report::filters(&runs)?;
+            chart::draw_by_rules(&svg, &runs)?;
+            println!("{table}");
             Ok(())
         }
         Command::Report { runs, json, svg } => {
-            let runs = runs
-                .iter()
-                .map(|path| {
-                    let file = File::open(path).with_context(|| path.display().to_string())?;
-                    Ok(serde_json::from_reader(file)?)
-                })
-                .collect::<Result<Vec<Run>>>()?;
+            let runs = read(&runs)?;
             serde_json::to_writer_pretty(File::create(json)?, &runs)?;
             // Says so if a run lacks a case.
             let table = report::table(&runs)?;

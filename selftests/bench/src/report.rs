@@ -2,7 +2,7 @@
 
 //! One table of all runs.
 
-use crate::{cases, Run};
+use crate::{cases, filters, Run};
 use anyhow::{ensure, Context, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
@@ -36,6 +36,33 @@ pub fn table(runs: &[Run]) -> Result<Table> {
             row.push(format!("{:.2}", get(run)? / get(base)?));
         }
         table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
+
+/// What a null call costs under each filter, of all runs.
+pub fn filters(runs: &[Run]) -> Result<Table> {
+    let unit = &runs.first().context("there is no run")?.unit;
+    let cost = |name: &str| {
+        let mut results = runs.iter().filter_map(|run| run.results.get(name));
+        results.next().with_context(|| format!("no run has {name}"))
+    };
+    let plain = cost(filters::names().next().context("no filters")?)?;
+
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    table.set_header(["null call", unit, "over plain", "ratio"]);
+    for name in filters::names() {
+        let cost = cost(name)?;
+        table.add_row([
+            name.to_string(),
+            format!("{cost:.1}"),
+            format!("{:+.1}", cost - plain),
+            format!("{:.2}", cost / plain),
+        ]);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
