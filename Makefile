@@ -14,11 +14,17 @@ help:	## List the targets
 run: $(B)/module.stamp	## Boot, and show a live task being steered, filtered and let go
 	@scripts/boot scripts/demo
 
+run-server: $(B)/module.stamp	## Put a policy on a running nginx, under load in the VM
+	@scripts/demo-server
+
 test: $(B)/module.stamp	## Run every test: on the host, in the VM, KUnit
 	@scripts/test
 
 test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
 	@scripts/test-rules
+
+fuzz-rules: $(B)/series.stamp	## Fuzz the parser of rules for ten minutes
+	@scripts/fuzz-rules
 
 shell: $(B)/module.stamp	## A shell in the VM, with the module loaded
 	@scripts/boot --shell
