@@ -2,8 +2,16 @@
 
 //! What must hold for a rule to give its verdict.
 
-use super::set::Call;
 use core::fmt;
+
+/// What conditions look at. Asked only about calls that have any.
+pub(crate) trait Call {
+    /// An argument, from 0.
+    fn argument(&self, index: u8) -> u64;
+
+    /// Counts the call for the rule with this counter, and says which one it is, from 1.
+    fn count(&self, counter: usize) -> u64;
+}
 
 /// How an argument compares with a value; both are unsigned and have 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

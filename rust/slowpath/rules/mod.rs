@@ -17,10 +17,11 @@ mod verdict;
 
 pub(crate) use arch::Arch;
 pub(crate) use build::MAX_RULES;
+pub(crate) use condition::Call;
 #[cfg(CONFIG_RUST)]
 pub(crate) use names::syscall_name_of;
 pub(crate) use parse::{ParseError, Place, MAX_TEXT};
-pub(crate) use set::{Call, Judgement, RuleSet};
+pub(crate) use set::{Judgement, RuleSet};
 pub(crate) use verdict::Verdict;
 
 // For the tests on the host.

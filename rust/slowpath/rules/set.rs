@@ -5,7 +5,7 @@
 use super::{
     arch::Arch,
     calls::{Calls, WithArch},
-    condition::{Condition, When},
+    condition::{Call, Condition, When},
     list::List,
     table::{Entry, Kind, Table},
     verdict::Verdict, //
@@ -18,15 +18,6 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     /// Which line of the canonical text decided, from 0; [`None`] for what is never judged.
     pub(crate) line: Option<usize>,
-}
-
-/// What conditions look at. Asked only about calls that have any.
-pub(crate) trait Call {
-    /// An argument, from 0.
-    fn argument(&self, index: u8) -> u64;
-
-    /// Counts the call for the rule with this counter, and says which one it is, from 1.
-    fn count(&self, counter: usize) -> u64;
 }
 
 /// A rule. Its parts are in other lists, and shared where they are the same.

@@ -161,6 +161,21 @@ impl Child {
         unsafe { libc::kill(self.pid, signal) };
     }
 
+    /// Stops it, which interrupts its call.
+    pub fn stop(&self) -> Result<()> {
+        let stat = format!("/proc/{}/stat", self.pid);
+        self.kill(libc::SIGSTOP);
+        until(
+            "stopped",
+            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
+        )
+    }
+
+    /// Lets it go on after that.
+    pub fn go_on(&self) {
+        self.kill(libc::SIGCONT);
+    }
+
     /// Waits until it is dead, without reaping it.
     pub fn wait_zombie(&self) -> Result<()> {
         // SAFETY: An all-zero `siginfo_t` is valid.
@@ -188,6 +203,18 @@ impl Child {
         let status = reap_raw(self.pid)?;
         std::mem::forget(self);
         Ok(status)
+    }
+}
+
+/// Sets the handler of a signal, with the address of a function that only makes syscalls and uses
+/// memory atomically.
+pub fn handle(signal: i32, flags: i32, handler: *const ()) {
+    // SAFETY: All-zero is valid; the handler is async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = flags;
+        libc::sigaction(signal, &action, std::ptr::null_mut());
     }
 }
 

@@ -165,12 +165,9 @@ fn attach_blocked_task_sees_exit_without_entry() -> Result<()> {
 
 fn attach_stopped_task() -> Result<()> {
     let mut puppet = caller()?;
-    puppet.child.kill(libc::SIGSTOP);
-    until("stopped", || {
-        Ok(std::fs::read_to_string(format!("/proc/{}/stat", puppet.tid()))?.contains(") T "))
-    })?;
+    puppet.child.stop()?;
     let task = attach(puppet.tid())?;
-    puppet.child.kill(libc::SIGCONT);
+    puppet.child.go_on();
     puppet.until_idle()?;
     check_counted(&mut puppet, task)
 }

@@ -7,14 +7,15 @@
 use super::policy::{seccomp, seccomp_with, traced, under, SECCOMP_STOP, SYSCALL_STOP};
 use crate::{
     audit::Audit,
-    process::{getppid, gettid, mount, shared, syscall, until, until_blocked, Child, Puppet},
+    process::{
+        getppid, gettid, handle, mount, shared, syscall, until, until_blocked, Child, Puppet,
+    },
     slowpath::{attach, detach, Policy},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
     cell::RefCell,
     fs,
-    ptr::null_mut,
     sync::atomic::{AtomicU64, AtomicU8, Ordering::SeqCst},
 };
 
@@ -53,13 +54,9 @@ fn dispatch(block: bool) -> (i64, u64) {
 
     let page = shared::<[AtomicU64; 2]>();
     DISPATCHED.store(page as u64, SeqCst);
-    // SAFETY: The page is mapped and only used atomically; the handler is async-signal-safe.
+    handle(libc::SIGSYS, libc::SA_SIGINFO, dispatched as *const ());
+    // SAFETY: The page is mapped and only used atomically.
     unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = dispatched as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        libc::sigaction(libc::SIGSYS, &action, null_mut());
-
         let selector = (&raw const (*page)[1]).cast::<AtomicU8>();
         // No part of the address space is exempt: the selector has to let prctl's return be.
         libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0u64, 0u64, selector);

@@ -159,7 +159,7 @@ fn path_of_all_tasks_forced() -> Result<()> {
     check_slow(taken(&mut new, 0)?)?;
     // This task, too, while it does all that.
     let mine = Paths::of(gettid())?.since(mine);
-    ensure!(mine.handled > 0 && mine.fast == 0, "{mine:?}");
+    ensure!(mine.in_c() > 0 && mine.fast == 0, "{mine:?}");
     slowpath::set("force_all", "0")?;
     check_fast(taken(&mut old, 0)?)?;
     check_fast(taken(&mut new, 0)?)

@@ -4,14 +4,13 @@
 
 use super::preserve;
 use crate::{
-    process::{getppid, shared, syscall, until, until_blocked, Door, Puppet},
+    process::{self, getppid, shared, syscall, until, until_blocked, Door, Puppet},
     slowpath::{attach, detach, Policy, Task},
 };
 use anyhow::{ensure, Result};
 use std::{
     fs,
     os::{fd::AsRawFd, unix::net::UnixDatagram},
-    ptr::null_mut,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -58,13 +57,7 @@ extern "C" fn waiting_handler(_: i32) {
 
 fn handle(signal: i32, flags: i32, handler: extern "C" fn(i32)) {
     handled();
-    // SAFETY: All-zero is valid; the handlers are async-signal-safe.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = flags;
-        libc::sigaction(signal, &action, null_mut());
-    }
+    process::handle(signal, flags, handler as *const ());
 }
 
 /// A child in a call that only the test's rules are about: it waits for a datagram, of which it
@@ -109,13 +102,8 @@ impl Receiver {
 
     /// Stops the child, which interrupts its call, and lets it go on.
     fn stop_and_go(&self) -> Result<()> {
-        let stat = format!("/proc/{}/stat", self.puppet.tid());
-        self.puppet.child.kill(libc::SIGSTOP);
-        until(
-            "stopped",
-            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
-        )?;
-        self.puppet.child.kill(libc::SIGCONT);
+        self.puppet.child.stop()?;
+        self.puppet.child.go_on();
         self.until_blocked()
     }
 
@@ -240,14 +228,9 @@ fn restart_of_redirected_call() -> Result<()> {
     task.set("policy", "test")?;
     puppet.send(0)?;
     until_blocked(puppet.tid(), libc::SYS_pause)?;
-    let stat = format!("/proc/{}/stat", puppet.tid());
     for i in 1..=3 {
-        puppet.child.kill(libc::SIGSTOP);
-        until(
-            "stopped",
-            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
-        )?;
-        puppet.child.kill(libc::SIGCONT);
+        puppet.child.stop()?;
+        puppet.child.go_on();
         until_blocked(puppet.tid(), libc::SYS_pause)?;
         ensure!(policy.hits(1)? == 1 && task.stat("restart")? == i);
     }
@@ -293,14 +276,9 @@ fn restart_by_restart_syscall() -> Result<()> {
     attach(puppet.tid())?.set("policy", "test")?;
     puppet.send(0)?;
     until_blocked(puppet.tid(), libc::SYS_nanosleep)?;
-    let stat = format!("/proc/{}/stat", puppet.tid());
     for _ in 0..3 {
-        puppet.child.kill(libc::SIGSTOP);
-        until(
-            "stopped",
-            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
-        )?;
-        puppet.child.kill(libc::SIGCONT);
+        puppet.child.stop()?;
+        puppet.child.go_on();
         until_blocked(puppet.tid(), libc::SYS_restart_syscall)?;
     }
     ensure!(policy.hits(1)? == 1);
@@ -327,12 +305,8 @@ fn restart_by_int80() -> Result<()> {
     until("judged", || Ok(policy.hits(1)? == 1))?;
     for i in 1..=3 {
         blocked()?;
-        puppet.child.kill(libc::SIGSTOP);
-        until(
-            "stopped",
-            || Ok(fs::read_to_string(&stat)?.contains(") T ")),
-        )?;
-        puppet.child.kill(libc::SIGCONT);
+        puppet.child.stop()?;
+        puppet.child.go_on();
         until("made again", || Ok(task.stat("restart")? == i))?;
         ensure!(policy.hits(1)? == 1);
     }

@@ -4,7 +4,7 @@
 
 use crate::{
     paths::Path,
-    process::{getppid, pipe, shared, until, until_blocked, Child},
+    process::{self, getppid, pipe, shared, until, until_blocked, Child},
     registers::{syscall, Registers, AC, FIXED_FLAGS, RF, TF, USER_FLAGS},
 };
 use anyhow::{ensure, Result};
@@ -80,13 +80,7 @@ type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t);
 
 fn handle(signal: i32, flags: i32, handler: Handler) {
     seen();
-    // SAFETY: All-zero is valid; the handlers are async-signal-safe.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | flags;
-        libc::sigaction(signal, &action, null_mut());
-    }
+    process::handle(signal, libc::SA_SIGINFO | flags, handler as *const ());
 }
 
 /// A handler that tells what its frame has, and may then change it.
@@ -187,12 +181,8 @@ fn signal_restarts_call_with_timeout(_: Path) -> Result<()> {
             check_after(&after, &before, 1)
         })?;
         until_blocked(child.pid, libc::SYS_poll)?;
-        child.kill(libc::SIGSTOP);
-        let mut status = 0;
-        // SAFETY: `status` is valid for writes.
-        unsafe { libc::waitpid(child.pid, &mut status, libc::WUNTRACED) };
-        ensure!(libc::WIFSTOPPED(status), "it does not stop");
-        child.kill(libc::SIGCONT);
+        child.stop()?;
+        child.go_on();
         until_blocked(child.pid, libc::SYS_restart_syscall)?;
         to.write_all(&[1])?;
         child.wait_success()?;

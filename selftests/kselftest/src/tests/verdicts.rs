@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     process::{
-        getppid, gettid, shared, syscall, until_blocked, Child, Door, Puppet, DOORS, DUP, GETPID,
-        GETPPID,
+        self, getppid, gettid, shared, syscall, until_blocked, Child, Door, Puppet, DOORS, DUP,
+        GETPID, GETPPID,
     },
     registers::{self, Registers},
     slowpath::{attach, detach, Policy},
@@ -134,13 +134,7 @@ extern "C" fn record(_: i32, info: *mut libc::siginfo_t, context: *mut libc::uco
 
 fn handle(signal: i32, flags: i32) {
     seen();
-    // SAFETY: All-zero is valid; the handler is async-signal-safe.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = record as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | flags;
-        libc::sigaction(signal, &action, null_mut());
-    }
+    process::handle(signal, libc::SA_SIGINFO | flags, record as *const ());
 }
 
 fn verdict_signal() -> Result<()> {
