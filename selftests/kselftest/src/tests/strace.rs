@@ -8,7 +8,6 @@ use crate::{
 };
 use anyhow::{ensure, Context, Result};
 use std::{
-    fs,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -47,11 +46,18 @@ extern "C" fn count(_: i32) {
 
 const DELAY: Duration = Duration::from_millis(5);
 
+/// A command to make a call that strace always injects into.
+const PROBE: u8 = 1;
+const PROBED: i64 = 4711;
+
 /// A child that makes the calls, and leaves in `seen` what it saw.
 fn caller(nr: i64, seen: *mut Seen) -> Result<Puppet> {
     // SAFETY: The handler is async-signal-safe.
     unsafe { libc::signal(libc::SIGUSR1, count as *const () as usize) };
-    Puppet::new(move |_| {
+    Puppet::new(move |command| {
+        if command == PROBE {
+            return syscall(libc::SYS_sched_yield, [0; 6]);
+        }
         let mut results = [0; CALLS];
         let mut slow = true;
         for result in &mut results {
@@ -75,18 +81,16 @@ fn caller(nr: i64, seen: *mut Seen) -> Result<Puppet> {
 struct Strace(Child);
 
 impl Strace {
-    fn of(tid: i32, inject: &str) -> Result<Self> {
+    fn of(puppet: &mut Puppet, inject: &str) -> Result<Self> {
         let strace = Command::new("strace")
             .args(["-o", "/dev/null", "-e", &format!("inject={inject}")])
-            .args(["-p", &tid.to_string()])
+            .args(["-e", &format!("inject=sched_yield:retval={PROBED}")])
+            .args(["-p", &puppet.tid().to_string()])
             .stderr(Stdio::null())
             .spawn()
             .context("strace")?;
         let strace = Self(strace);
-        let status = format!("/proc/{tid}/status");
-        until("traced", || {
-            Ok(!fs::read_to_string(&status)?.contains("TracerPid:\t0"))
-        })?;
+        until("traced", || Ok(puppet.call(PROBE)? == PROBED))?;
         Ok(strace)
     }
 }
@@ -109,7 +113,7 @@ fn same(nr: i64, inject: &str, rule: &str) -> Result<Seen> {
 
     let mut puppet = caller(nr, page)?;
     puppet.until_idle()?;
-    let strace = Strace::of(puppet.tid(), inject)?;
+    let strace = Strace::of(&mut puppet, inject)?;
     puppet.send(0)?;
     puppet.reply()?;
     drop(strace);
