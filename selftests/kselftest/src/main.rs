@@ -10,6 +10,7 @@ mod process;
 mod registers;
 mod slowpath;
 mod tests;
+mod tracee;
 
 use anyhow::{Context, Result};
 use clap::Parser;

@@ -7,8 +7,10 @@ use std::{
     ffi::CStr,
     fs::{self, File},
     io::{Read, Write},
+    ops::Deref,
     os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
-    ptr::null,
+    ptr::null_mut,
+    sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -20,15 +22,38 @@ pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<
     let start = Instant::now();
     while !condition()? {
         ensure!(start.elapsed() < LIMIT, "{what}: not so within {LIMIT:?}");
-        // SAFETY: Has no memory effects.
-        unsafe { libc::sched_yield() };
+        syscall(libc::SYS_sched_yield, [0; 6]);
     }
     Ok(())
 }
 
 pub fn gettid() -> i32 {
-    // SAFETY: Has no memory effects.
-    unsafe { libc::gettid() }
+    syscall(libc::SYS_gettid, [0; 6]) as i32
+}
+
+/// Waits for a signal that is handled.
+pub fn pause() {
+    syscall(libc::SYS_pause, [0; 6]);
+}
+
+pub fn kill(pid: i32, signal: i32) {
+    syscall(libc::SYS_kill, [pid as u64, signal as u64, 0, 0, 0, 0]);
+}
+
+/// Sends a signal to this thread.
+pub fn raise(signal: i32) -> i64 {
+    let (pid, tid) = (std::process::id(), gettid());
+    syscall(
+        libc::SYS_tgkill,
+        [pid.into(), tid as u64, signal as u64, 0, 0, 0],
+    )
+}
+
+/// Ends the process, without what the test itself does at its exit.
+pub fn exit(status: i32) -> ! {
+    loop {
+        syscall(libc::SYS_exit_group, [status as u64, 0, 0, 0, 0, 0]);
+    }
 }
 
 /// Makes a syscall; returns its result as the kernel returned it.
@@ -71,7 +96,9 @@ pub const GETPID: Numbers = [libc::SYS_getpid, 20];
 pub const DUP: Numbers = [libc::SYS_dup, 41];
 
 impl Door {
-    /// Makes a call with up to three arguments; returns its result as the kernel returned it.
+    /// Makes a call with up to three arguments; returns its result as the kernel returned it. All
+    /// calls through a door are made by the same instruction.
+    #[inline(never)]
     pub fn call(self, numbers: Numbers, args: [u64; 3]) -> i64 {
         let [a, b, c] = args;
         let ret: i64;
@@ -129,11 +156,7 @@ impl Child {
         // SAFETY: The test has only one thread that holds locks, this one.
         match unsafe { libc::fork() } {
             -1 => bail!("fork: {}", std::io::Error::last_os_error()),
-            0 => {
-                let status = f();
-                // SAFETY: Ends the child without running the test's own exit handlers.
-                unsafe { libc::_exit(status) }
-            }
+            0 => exit(f()),
             pid => Ok(Self { pid }),
         }
     }
@@ -157,8 +180,7 @@ impl Child {
     }
 
     pub fn kill(&self, signal: i32) {
-        // SAFETY: `pid` is our child, not reaped yet.
-        unsafe { libc::kill(self.pid, signal) };
+        kill(self.pid, signal);
     }
 
     /// Stops it, which interrupts its call.
@@ -214,18 +236,55 @@ pub fn handle(signal: i32, flags: i32, handler: *const ()) {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
         action.sa_flags = flags;
-        libc::sigaction(signal, &action, std::ptr::null_mut());
+        libc::sigaction(signal, &action, null_mut());
     }
 }
 
 /// Mounts a kernel file system, unless `file` shows that it is there.
 pub fn mount(kind: &CStr, at: &CStr, file: &str) -> Result<()> {
     if !fs::exists(file)? {
-        // SAFETY: Only mounts; these need no data.
-        let ret = unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, null()) };
-        ensure!(ret == 0, "mounting {kind:?}");
+        let (at, kind) = (at.as_ptr() as u64, kind.as_ptr() as u64);
+        let ret = syscall(libc::SYS_mount, [kind, at, kind, 0, 0, 0]);
+        ensure!(ret == 0, "mounting what has {file}: {ret}");
     }
     Ok(())
+}
+
+/// What may be mapped.
+///
+/// # Safety
+///
+/// All-zero must be valid.
+pub unsafe trait Zeroed: Sync {}
+
+// SAFETY: An atomic number may be 0.
+unsafe impl Zeroed for AtomicU32 {}
+// SAFETY: As above.
+unsafe impl Zeroed for AtomicU64 {}
+// SAFETY: As above.
+unsafe impl Zeroed for AtomicI64 {}
+// SAFETY: As its elements.
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
+
+/// Zeroes that a test shares with its children and with signal handlers, from the first use on.
+pub struct Shared<T>(AtomicPtr<T>);
+
+impl<T: Zeroed> Shared<T> {
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+}
+
+impl<T: Zeroed> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        if self.0.load(SeqCst).is_null() {
+            self.0.store(shared(), SeqCst);
+        }
+        // SAFETY: Mapped and never unmapped; all-zero is valid.
+        unsafe { &*self.0.load(SeqCst) }
+    }
 }
 
 /// A page that this process shares with its children.
@@ -234,7 +293,7 @@ pub fn shared<T>() -> *mut T {
     // SAFETY: A new mapping.
     let page = unsafe {
         libc::mmap(
-            std::ptr::null_mut(),
+            null_mut(),
             4096,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED | libc::MAP_ANONYMOUS,
@@ -292,8 +351,7 @@ impl Puppet {
         let child = Child::fork(|| {
             for fd in ends {
                 // The parent's ends: with them open, the child would never see it go.
-                // SAFETY: The child's own copies, which nothing in it uses.
-                unsafe { libc::close(fd) };
+                syscall(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
             }
             // SAFETY: Ours; the parent closes its own copies.
             let mut commands = unsafe { File::from_raw_fd(fds[0]) };

@@ -39,6 +39,15 @@ pub const ID: u64 = 1 << 21;
 /// Always one, and IF.
 pub const FIXED_FLAGS: u64 = 0x202;
 
+/// Where no program can go on: not canonical, or the kernel's, or the last page's end.
+pub const BAD_ADDRESSES: [u64; 5] = [
+    1 << 63,
+    1 << 47,
+    1 << 56,
+    0xffff_8000_0000_0000,
+    0x7fff_ffff_f000,
+];
+
 impl Registers {
     pub const ZERO: Self = Self {
         rax: 0,

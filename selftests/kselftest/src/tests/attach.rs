@@ -3,7 +3,7 @@
 //! Attaching and detaching tasks in every state, and the switches.
 
 use crate::{
-    process::{getppid, gettid, pipe, until, until_blocked, Child, Puppet},
+    process::{self, getppid, gettid, pipe, syscall, until, until_blocked, Child, Puppet, Shared},
     slowpath::{attach, detach, read, set, tasks, total, Policy, Task, SYSFS},
 };
 use anyhow::{ensure, Result};
@@ -116,21 +116,10 @@ fn spinner() -> Result<Child> {
     extern "C" fn handler(_: i32) {
         calls(7);
     }
-    // SAFETY: A new mapping, shared with the child.
-    let shared = unsafe {
-        let page = libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        &*page.cast::<AtomicU64>()
-    };
+    let shared = Shared::<AtomicU64>::new();
+    shared.store(0, SeqCst);
     let child = Child::fork(|| {
-        // SAFETY: The handler is async-signal-safe.
-        unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
+        process::handle(libc::SIGUSR1, 0, handler as *const ());
         loop {
             shared.fetch_add(1, SeqCst);
         }
@@ -208,8 +197,11 @@ fn attach_other_thread() -> Result<()> {
 /// Runs `f` in a child that is the first task of a PID namespace; returns its exit status.
 fn in_pid_namespace(f: impl FnOnce() -> i32) -> Result<i32> {
     let outer = Child::fork(|| {
-        // SAFETY: Changes nothing but this child.
-        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        if syscall(
+            libc::SYS_unshare,
+            [libc::CLONE_NEWPID as u64, 0, 0, 0, 0, 0],
+        ) != 0
+        {
             return 100;
         }
         Child::fork(f).and_then(Child::wait).unwrap_or(101)
@@ -454,8 +446,9 @@ fn totals_keep_what_is_gone() -> Result<()> {
     for _ in 0..50 {
         let now = (total("entries")? - before.0, total("exits")? - before.1);
         ensure!(now == counted, "{now:?} instead of {counted:?}");
-        // SAFETY: Has no memory effects. Waits for a grace period.
-        unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+        // Waits for a grace period.
+        let global = libc::MEMBARRIER_CMD_GLOBAL as u64;
+        syscall(libc::SYS_membarrier, [global, 0, 0, 0, 0, 0]);
     }
     Ok(())
 }
@@ -521,11 +514,9 @@ fn tid_reuse() -> Result<()> {
 fn exit_classes_are_counted() -> Result<()> {
     let mut puppet = Puppet::new(|_| {
         extern "C" fn handler(_: i32) {}
-        // SAFETY: The handler does nothing; the signal goes to this task, at the exit of the call.
-        unsafe {
-            libc::signal(libc::SIGUSR1, handler as *const () as usize);
-            libc::raise(libc::SIGUSR1);
-        }
+        process::handle(libc::SIGUSR1, 0, handler as *const ());
+        // At the exit of this call.
+        process::raise(libc::SIGUSR1);
         0
     })?;
     puppet.until_idle()?;

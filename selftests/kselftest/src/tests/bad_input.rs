@@ -3,7 +3,7 @@
 //! Every kind of bad write: the right error, and nothing changed.
 
 use crate::{
-    process::{gettid, until, Child, Puppet},
+    process::{gettid, pause, syscall, until, Child, Puppet},
     slowpath::{attach, detach, set, state, write, Policy, CONFIGFS, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -315,8 +315,7 @@ fn bad_number_of_attachments() -> Result<()> {
     let mut puppet = Puppet::new(|_| {
         for _ in 0..=MOST {
             let idle = || loop {
-                // SAFETY: Has no memory effects.
-                unsafe { libc::pause() };
+                pause();
             };
             let thread = std::thread::Builder::new().stack_size(16 * 1024);
             if thread.spawn(idle).is_err() {
@@ -398,12 +397,10 @@ fn bad_modes_of_files() -> Result<()> {
 
 /// Drops every privilege of this process.
 fn become_nobody() -> bool {
-    // SAFETY: Changes credentials only.
-    unsafe {
-        libc::setgroups(0, std::ptr::null()) == 0
-            && libc::setgid(65534) == 0
-            && libc::setuid(65534) == 0
-    }
+    let nobody = [65534, 0, 0, 0, 0, 0];
+    syscall(libc::SYS_setgroups, [0; 6]) == 0
+        && syscall(libc::SYS_setgid, nobody) == 0
+        && syscall(libc::SYS_setuid, nobody) == 0
 }
 
 fn errno<T>(result: io::Result<T>) -> i32 {
@@ -462,8 +459,11 @@ fn bad_container_root() -> Result<()> {
         policy.path("rules"),
     ];
     changes_nothing(|| {
-        // SAFETY: Changes this child only.
-        if unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
+        if syscall(
+            libc::SYS_unshare,
+            [libc::CLONE_NEWUSER as u64, 0, 0, 0, 0, 0],
+        ) != 0
+        {
             return 1;
         }
         if fs::write("/proc/self/uid_map", "0 0 1\n").is_err() {

@@ -3,7 +3,7 @@
 //! What children, threads and other programs make of an attachment.
 
 use crate::{
-    process::{getppid, gettid, pipe, reap, syscall, until, until_blocked, Child, Puppet},
+    process::{self, getppid, gettid, pipe, reap, syscall, until, until_blocked, Child, Puppet},
     slowpath::{attach, detach, tasks, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};
@@ -45,14 +45,12 @@ const CLONE3: u8 = 4;
 fn child_of_puppet() -> ! {
     extern "C" fn wake_up(_: i32) {}
 
-    // SAFETY: The handler does nothing.
-    unsafe { libc::signal(libc::SIGUSR1, wake_up as *const () as usize) };
+    process::handle(libc::SIGUSR1, 0, wake_up as *const ());
     for _ in 0..10 {
         getppid();
     }
     loop {
-        // SAFETY: Has no memory effects.
-        unsafe { libc::pause() };
+        process::pause();
     }
 }
 
@@ -91,8 +89,7 @@ struct Grandchild(i32);
 
 impl Drop for Grandchild {
     fn drop(&mut self) {
-        // SAFETY: The process is a child of our child, which does not reap it.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        process::kill(self.0, libc::SIGKILL);
     }
 }
 
@@ -252,8 +249,7 @@ fn inherited_attachment_is_shared() -> Result<()> {
     // One switch, and one policy, for both.
     let policy = Policy::new("shared", "pause log\nread log")?;
     task.set("policy", "shared")?;
-    // SAFETY: Sends a signal that the child handles, so that it makes another call.
-    unsafe { libc::kill(child.0, libc::SIGUSR1) };
+    process::kill(child.0, libc::SIGUSR1);
     puppet.call(PLAIN)?;
     until("the policy judges the child", || Ok(policy.hits(1)? >= 1))?;
     until("the policy judges the parent", || Ok(policy.hits(2)? >= 1))?;
@@ -269,8 +265,7 @@ fn inherited_policy_judges_the_first_call() -> Result<()> {
                 let pid = syscall(libc::SYS_fork, [0; 6]);
                 if pid == 0 {
                     let refused = getppid() == -i64::from(libc::EPERM);
-                    // SAFETY: Ends the child.
-                    unsafe { libc::_exit(i32::from(refused)) }
+                    process::exit(i32::from(refused));
                 }
                 reap(pid as i32).is_ok_and(|status| status == 1)
             })
@@ -342,9 +337,7 @@ fn exec_keeps_attachment() -> Result<()> {
 fn exec_of_set_uid_program_keeps_attachment() -> Result<()> {
     let program = "/tmp/slowpath-set-uid";
     fs::copy("/bin/sleep", program)?;
-    // SAFETY: The path is a string.
-    let ret = unsafe { libc::chown(c"/tmp/slowpath-set-uid".as_ptr(), 65534, 65534) };
-    ensure!(ret == 0, "chown");
+    std::os::unix::fs::chown(program, Some(65534), Some(65534))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
     fs::set_permissions(program, mode)?;
     let result = check_exec(c"/tmp/slowpath-set-uid", c"1000");
@@ -371,8 +364,7 @@ fn exec_by_thread_renames() -> Result<()> {
             };
         });
         loop {
-            // SAFETY: Has no memory effects.
-            unsafe { libc::pause() };
+            process::pause();
         }
     })?;
     let mut tid = [0; 4];
@@ -418,8 +410,7 @@ fn many_short_lived_children() -> Result<()> {
     for _ in 0..300 {
         let pid = syscall(libc::SYS_fork, [0; 6]) as i32;
         if pid == 0 {
-            // SAFETY: Ends the child.
-            unsafe { libc::_exit(7) };
+            process::exit(7);
         }
         ensure!(reap(pid)? == 7);
     }

@@ -8,7 +8,7 @@ use super::policy::{seccomp, seccomp_with, traced, under, SECCOMP_STOP, SYSCALL_
 use crate::{
     audit::Audit,
     process::{
-        getppid, gettid, handle, mount, shared, syscall, until, until_blocked, Child, Puppet,
+        getppid, gettid, handle, mount, syscall, until, until_blocked, Child, Puppet, Shared,
     },
     slowpath::{attach, detach, Policy},
 };
@@ -16,7 +16,7 @@ use anyhow::{ensure, Context, Result};
 use std::{
     cell::RefCell,
     fs,
-    sync::atomic::{AtomicU64, AtomicU8, Ordering::SeqCst},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
 super::tests! {
@@ -35,37 +35,35 @@ super::tests! {
 
 const EPERM: i64 = -(libc::EPERM as i64);
 
-static DISPATCHED: AtomicU64 = AtomicU64::new(0);
+/// The code of the signal that the handler saw, and the selector that the kernel looks at.
+static DISPATCHED: Shared<[AtomicU64; 2]> = Shared::new();
 
 extern "C" fn dispatched(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    let seen = DISPATCHED.load(SeqCst) as *const AtomicU64;
-    // SAFETY: The kernel's, valid until the handler returns; `seen` is mapped.
-    unsafe {
-        (*seen).store((*info).si_code as u64, SeqCst);
-        let selector = seen.add(1).cast::<AtomicU8>();
-        (*selector).store(0, SeqCst);
-    }
+    // SAFETY: The kernel's, valid until the handler returns.
+    let code = unsafe { (*info).si_code };
+    DISPATCHED[0].store(code as u64, SeqCst);
+    DISPATCHED[1].store(0, SeqCst);
 }
 
 /// Makes a `getppid` that syscall user dispatch takes, or lets through: what it returns, and the
 /// code of the signal that came of it.
 fn dispatch(block: bool) -> (i64, u64) {
-    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
+    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
 
-    let page = shared::<[AtomicU64; 2]>();
-    DISPATCHED.store(page as u64, SeqCst);
+    let set = |on, selector| {
+        // No part of the address space is exempt: the selector has to let the return be.
+        let args = [PR_SET_SYSCALL_USER_DISPATCH, on, 0, 0, selector, 0];
+        syscall(libc::SYS_prctl, args)
+    };
+    let selector = &DISPATCHED[1];
     handle(libc::SIGSYS, libc::SA_SIGINFO, dispatched as *const ());
-    // SAFETY: The page is mapped and only used atomically.
-    unsafe {
-        let selector = (&raw const (*page)[1]).cast::<AtomicU8>();
-        // No part of the address space is exempt: the selector has to let prctl's return be.
-        libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0u64, 0u64, selector);
-        (*selector).store(u8::from(block), SeqCst);
-        let result = getppid();
-        (*selector).store(0, SeqCst);
-        libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0u64, 0u64, 0u64);
-        (result, (*page)[0].load(SeqCst))
-    }
+    // The lowest byte.
+    set(1, selector.as_ptr() as u64);
+    selector.store(u64::from(block), SeqCst);
+    let result = getppid();
+    selector.store(0, SeqCst);
+    set(0, 0);
+    (result, DISPATCHED[0].load(SeqCst))
 }
 
 const SYS_USER_DISPATCH: u64 = 2;
@@ -142,9 +140,8 @@ fn order_seccomp_installed_during_a_delay() -> Result<()> {
     let _policy = Policy::new("test", "getppid delay 3600s")?;
     let child = Child::run(|| {
         extern "C" fn wake_up(_: i32) {}
-        // SAFETY: The handler does nothing.
-        unsafe { libc::signal(libc::SIGUSR1, wake_up as *const () as usize) };
-        let (pid, tid) = (std::process::id() as i32, AtomicU64::new(0));
+        handle(libc::SIGUSR1, 0, wake_up as *const ());
+        let (pid, tid) = (std::process::id(), AtomicU64::new(0));
         std::thread::scope(|scope| {
             let delayed = scope.spawn(|| {
                 tid.store(gettid() as u64, SeqCst);
@@ -159,8 +156,8 @@ fn order_seccomp_installed_during_a_delay() -> Result<()> {
                 libc::SECCOMP_RET_ERRNO | 77,
                 libc::SECCOMP_FILTER_FLAG_TSYNC,
             )?;
-            // SAFETY: A signal to our own thread.
-            unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGUSR1) };
+            let signal = libc::SIGUSR1 as u64;
+            syscall(libc::SYS_tgkill, [pid.into(), tid as u64, signal, 0, 0, 0]);
             let result = delayed.join().expect("the thread does not panic")?;
             ensure!(result == -77, "made without the filter: {result}");
             Ok(())

@@ -4,7 +4,7 @@
 
 use crate::{
     paths::{fast_path_is_on, fast_path_status, Paths},
-    process::{self, getppid, gettid, mount, shared, until, Child, Puppet},
+    process::{self, getppid, gettid, mount, shared, until, Child, Puppet, Shared},
     slowpath::{self, attach, detach},
     Skip,
 };
@@ -93,9 +93,8 @@ fn path_of_untagged_task() -> Result<()> {
 
 /// From the first call after the write has returned.
 fn path_of_task_tagged_while_it_runs() -> Result<()> {
-    let step = shared::<AtomicU32>();
-    // SAFETY: Mapped, and only used atomically.
-    let step = unsafe { &*step };
+    let step = Shared::<AtomicU32>::new();
+    step.store(0, SeqCst);
     let spin_until = |value| {
         while step.load(SeqCst) != value {
             std::hint::spin_loop();
@@ -212,8 +211,7 @@ fn path_of_return_of_a_call_that_tags_its_task() -> Result<()> {
 extern "C" fn ignore(_: i32) {}
 
 fn handle(signal: i32) {
-    // SAFETY: The handler does nothing.
-    unsafe { libc::signal(signal, ignore as *const () as usize) };
+    process::handle(signal, 0, ignore as *const ());
 }
 
 fn path_of_return_after_signal() -> Result<()> {
@@ -221,8 +219,7 @@ fn path_of_return_after_signal() -> Result<()> {
     handle(libc::SIGUSR1);
     let before = Paths::of(gettid())?;
     for _ in 0..CALLS {
-        // SAFETY: There is a handler.
-        unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+        process::raise(libc::SIGUSR1);
     }
     let after = Paths::of(gettid())?.since(before);
     ensure!(after.slow_return >= CALLS, "{after:?}");
@@ -236,9 +233,8 @@ fn path_of_return_after_signal() -> Result<()> {
 fn path_of_return_that_reschedules() -> Result<()> {
     need_fast_path()?;
     const ROUNDS: u32 = 100;
-    let ran = shared::<AtomicU32>();
-    // SAFETY: Mapped, and only used atomically.
-    let ran = unsafe { &*ran };
+    let ran = Shared::<AtomicU32>::new();
+    ran.store(0, SeqCst);
     let mut puppet = Puppet::new(|_| i64::from(ran.fetch_add(1, SeqCst)))?;
     // SAFETY: All-zero is valid; both are valid for reads.
     unsafe {
@@ -269,8 +265,7 @@ fn path_of_qualified_calls() -> Result<()> {
 
     fn child(pid: i64) -> i64 {
         if pid == 0 {
-            // SAFETY: Ends the child.
-            unsafe { libc::_exit(0) };
+            process::exit(0);
         }
         process::reap(pid as i32).map_or(-1, |_| 0)
     }
@@ -280,8 +275,7 @@ fn path_of_qualified_calls() -> Result<()> {
     let calls: [Call; 10] = [
         ("rt_sigreturn", 1, {
             handle(libc::SIGUSR1);
-            // SAFETY: There is a handler.
-            Box::new(|| i64::from(unsafe { libc::raise(libc::SIGUSR1) }))
+            Box::new(|| process::raise(libc::SIGUSR1))
         }),
         ("clone", 1, {
             let call = move || child(process::syscall(libc::SYS_clone, [sigchld, 0, 0, 0, 0, 0]));
@@ -434,13 +428,13 @@ fn path_of_seccomp_filter() -> Result<()> {
 
 fn path_of_user_dispatch() -> Result<()> {
     need_fast_path()?;
-    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
+    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
     let mut puppet = Puppet::new(|command| match command {
         // All of the address space is exempt.
-        // SAFETY: No memory effects.
-        b'd' => i64::from(unsafe {
-            libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 1u64, u64::MAX - 1, 0u64)
-        }),
+        b'd' => process::syscall(
+            libc::SYS_prctl,
+            [PR_SET_SYSCALL_USER_DISPATCH, 1, 1, u64::MAX - 1, 0, 0],
+        ),
         _ => (0..CALLS).map(|_| getppid()).sum(),
     })?;
     check_fast(taken(&mut puppet, 0)?)?;

@@ -3,8 +3,9 @@
 //! Policies: what they do to calls, and how they are replaced.
 
 use crate::{
-    process::{getppid, gettid, syscall, Child, Puppet},
+    process::{getppid, gettid, raise, syscall, Child, Puppet},
     slowpath::{attach, detach, total, Policy},
+    tracee::Tracee,
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -446,42 +447,35 @@ pub(super) fn traced(
     let _policy = Policy::new("test", rules)?;
     let (mut result, mut result_out) = crate::process::pipe()?;
     let child = Child::fork(|| {
-        // SAFETY: Only makes this child stop for its parent.
-        unsafe {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
-            libc::raise(libc::SIGSTOP);
-        }
+        syscall(
+            libc::SYS_ptrace,
+            [libc::PTRACE_TRACEME.into(), 0, 0, 0, 0, 0],
+        );
+        raise(libc::SIGSTOP);
         if under_seccomp && seccomp(libc::SYS_gettid, libc::SECCOMP_RET_TRACE).is_err() {
             return 1;
         }
         let ret = syscall(libc::SYS_gettid, [0; 6]);
         i32::from(result_out.write_all(&ret.to_ne_bytes()).is_err())
     })?;
-    let mut status = 0;
-    // SAFETY: `status` is valid for writes; the child is ours and stopped.
-    unsafe {
-        libc::waitpid(child.pid, &mut status, 0);
-        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP;
-        libc::ptrace(libc::PTRACE_SETOPTIONS, child.pid, 0, options);
-    }
-    attach(child.pid)?.set("policy", "test")?;
+    let tracee = Tracee(child);
+    tracee.wait()?;
+    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP;
+    tracee.request(libc::PTRACE_SETOPTIONS, options as usize)?;
+    attach(tracee.0.pid)?.set("policy", "test")?;
     loop {
-        // SAFETY: The child is ours and stopped; the registers are valid for reads and writes.
-        unsafe {
-            libc::ptrace(resume, child.pid, 0, 0);
-            libc::waitpid(child.pid, &mut status, 0);
-            if libc::WIFEXITED(status) {
-                break;
-            }
-            let mut regs: libc::user_regs_struct = std::mem::zeroed();
-            libc::ptrace(libc::PTRACE_GETREGS, child.pid, 0, &mut regs);
-            if f(status >> 8, &mut regs) {
-                libc::ptrace(libc::PTRACE_SETREGS, child.pid, 0, &regs);
-            }
+        tracee.request(resume, 0)?;
+        let status = tracee.wait_any()?;
+        if libc::WIFEXITED(status) {
+            ensure!(libc::WEXITSTATUS(status) == 0, "the child failed");
+            break;
+        }
+        let mut regs = tracee.get()?;
+        if f(status >> 8, &mut regs) {
+            tracee.set(&regs)?;
         }
     }
-    std::mem::forget(child);
-    ensure!(libc::WEXITSTATUS(status) == 0, "the child failed");
+    std::mem::forget(tracee);
     let mut bytes = [0; 8];
     result.read_exact(&mut bytes)?;
     Ok(i64::from_ne_bytes(bytes))

@@ -5,10 +5,11 @@
 use crate::{
     paths::Path,
     process::{pipe, shared, until_blocked, Child},
-    registers::{syscall, Registers, AC, FIXED_FLAGS, NT, RF},
+    registers::{syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, NT, RF},
+    tracee::Tracee,
 };
 use anyhow::{ensure, Context, Result};
-use libc::{c_long, user_regs_struct};
+use libc::user_regs_struct;
 use std::{fs::File, io::Write, ptr::null_mut};
 
 super::tests_on_each_path! {
@@ -20,71 +21,6 @@ super::tests_on_each_path! {
     ptrace_reads_and_writes_at_clone
     ptrace_reads_at_exec
     ptrace_syscall_stops
-}
-
-/// A traced child.
-struct Tracee(Child);
-
-impl Tracee {
-    fn seize(child: Child, options: i32) -> Result<Self> {
-        let tracee = Self(child);
-        tracee.request(libc::PTRACE_SEIZE, options as usize)?;
-        Ok(tracee)
-    }
-
-    fn request(&self, request: u32, data: usize) -> Result<c_long> {
-        // SAFETY: `data` is what the request wants.
-        let ret = unsafe { libc::ptrace(request, self.0.pid, null_mut::<u8>(), data) };
-        ensure!(
-            ret != -1,
-            "ptrace {request:#x}: {}",
-            std::io::Error::last_os_error()
-        );
-        Ok(ret)
-    }
-
-    /// Waits for a stop; returns the status.
-    fn wait(&self) -> Result<i32> {
-        let mut status = 0;
-        // SAFETY: `status` is valid for writes.
-        let pid = unsafe { libc::waitpid(self.0.pid, &mut status, libc::__WALL) };
-        ensure!(pid == self.0.pid, "waitpid");
-        ensure!(libc::WIFSTOPPED(status), "it is gone: {status:#x}");
-        Ok(status)
-    }
-
-    fn wait_event(&self, event: i32) -> Result<()> {
-        let status = self.wait()?;
-        ensure!(status >> 16 == event, "not event {event}: {status:#x}");
-        Ok(())
-    }
-
-    fn interrupt(&self) -> Result<()> {
-        self.request(libc::PTRACE_INTERRUPT, 0)?;
-        self.wait_event(libc::PTRACE_EVENT_STOP)
-    }
-
-    fn get(&self) -> Result<user_regs_struct> {
-        // SAFETY: All-zero is valid.
-        let mut regs: user_regs_struct = unsafe { std::mem::zeroed() };
-        self.request(libc::PTRACE_GETREGS, &raw mut regs as usize)?;
-        Ok(regs)
-    }
-
-    fn set(&self, regs: &user_regs_struct) -> Result<()> {
-        self.request(libc::PTRACE_SETREGS, &raw const *regs as usize)?;
-        Ok(())
-    }
-
-    fn go_on(&self, signal: i32) -> Result<()> {
-        self.request(libc::PTRACE_CONT, signal as usize)?;
-        Ok(())
-    }
-
-    fn detach(self) -> Result<Child> {
-        self.request(libc::PTRACE_DETACH, 0)?;
-        Ok(self.0)
-    }
 }
 
 /// A child that reads a byte with registers of its own, and then tells what is in them.
@@ -197,13 +133,7 @@ fn ptrace_writes_blocked_call(_: Path) -> Result<()> {
 }
 
 fn ptrace_writes_bad_address(_: Path) -> Result<()> {
-    for bad in [
-        1 << 63,
-        1 << 47,
-        1 << 56,
-        0xffff_8000_0000_0000,
-        0x7fff_ffff_f000,
-    ] {
+    for bad in BAD_ADDRESSES {
         let (child, _to, _, _) = reader(29)?;
         let tracee = Tracee::seize(child, 0)?;
         tracee.interrupt()?;

@@ -2,9 +2,9 @@
 
 //! Calls that a signal interrupts are judged once, whether they are made again or not.
 
-use super::preserve;
+use super::verdicts::paused_with_registers;
 use crate::{
-    process::{self, getppid, shared, syscall, until, until_blocked, Door, Puppet},
+    process::{self, getppid, syscall, until, until_blocked, Door, Puppet, Shared},
     slowpath::{attach, detach, Policy, Task},
 };
 use anyhow::{ensure, Result};
@@ -30,33 +30,27 @@ super::tests! {
 
 const EINTR: i64 = -(libc::EINTR as i64);
 
-static HANDLED: AtomicU64 = AtomicU64::new(0);
-
-fn handled() -> &'static AtomicU64 {
-    if HANDLED.load(SeqCst) == 0 {
-        HANDLED.store(shared::<AtomicU64>() as u64, SeqCst);
-    }
-    // SAFETY: Mapped, never unmapped, only used atomically.
-    unsafe { &*(HANDLED.load(SeqCst) as *const AtomicU64) }
-}
+/// How often the handlers ran.
+static HANDLED: Shared<AtomicU64> = Shared::new();
 
 /// A handler that makes calls of its own.
 extern "C" fn handler(_: i32) {
     getppid();
     getppid();
-    handled().fetch_add(1, SeqCst);
+    HANDLED.fetch_add(1, SeqCst);
 }
 
 /// Interrupted itself: it waits for the other signal.
 extern "C" fn waiting_handler(_: i32) {
-    let before = handled().load(SeqCst);
-    while handled().load(SeqCst) == before {
+    let before = HANDLED.load(SeqCst);
+    while HANDLED.load(SeqCst) == before {
         syscall(libc::SYS_sched_yield, [0; 6]);
     }
 }
 
 fn handle(signal: i32, flags: i32, handler: extern "C" fn(i32)) {
-    handled();
+    // Mapped now, so that children share it.
+    let _ = &*HANDLED;
     process::handle(signal, flags, handler as *const ());
 }
 
@@ -109,9 +103,9 @@ impl Receiver {
 
     /// Has it handle a signal.
     fn signal(&self) -> Result<()> {
-        let before = handled().load(SeqCst);
+        let before = HANDLED.load(SeqCst);
         self.puppet.child.kill(libc::SIGUSR1);
-        until("handled", || Ok(handled().load(SeqCst) > before))
+        until("handled", || Ok(HANDLED.load(SeqCst) > before))
     }
 
     fn reply_to(&mut self, len: usize) -> Result<i64> {
@@ -219,15 +213,8 @@ fn restart_of_delayed_call() -> Result<()> {
 /// What it was changed to is what is made again, and nobody sees it.
 fn restart_of_redirected_call() -> Result<()> {
     handle(libc::SIGUSR1, 0, handler);
-    let mut puppet = Puppet::new(|_| {
-        let result = preserve::check(libc::SYS_getpid, EINTR, 1);
-        i64::from(result.inspect_err(|e| eprintln!("{e:#}")).is_ok())
-    })?;
-    let policy = Policy::new("test", "getpid redirect pause")?;
-    let task = attach(puppet.tid())?;
-    task.set("policy", "test")?;
-    puppet.send(0)?;
-    until_blocked(puppet.tid(), libc::SYS_pause)?;
+    let (mut puppet, task, policy) =
+        paused_with_registers(libc::SYS_getpid, "getpid redirect pause")?;
     for i in 1..=3 {
         puppet.child.stop()?;
         puppet.child.go_on();

@@ -4,8 +4,8 @@
 
 use crate::{
     paths::Path,
-    process::{self, getppid, pipe, shared, until, until_blocked, Child},
-    registers::{syscall, Registers, AC, FIXED_FLAGS, RF, TF, USER_FLAGS},
+    process::{self, getppid, pipe, until, until_blocked, Child, Shared, Zeroed},
+    registers::{syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, RF, TF, USER_FLAGS},
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -34,16 +34,10 @@ struct Seen {
     gregs: [AtomicU64; 23],
 }
 
-static SEEN: AtomicPtr<Seen> = AtomicPtr::new(null_mut());
+// SAFETY: As its parts.
+unsafe impl Zeroed for Seen {}
 
-/// In memory that is shared with the parent.
-fn seen() -> &'static Seen {
-    if SEEN.load(SeqCst).is_null() {
-        SEEN.store(shared(), SeqCst);
-    }
-    // SAFETY: Mapped, never unmapped, all-zero is valid, and only used atomically.
-    unsafe { &*SEEN.load(SeqCst) }
-}
+static SEEN: Shared<Seen> = Shared::new();
 
 impl Seen {
     fn get(&self, reg: i32) -> u64 {
@@ -79,7 +73,8 @@ impl Seen {
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t);
 
 fn handle(signal: i32, flags: i32, handler: Handler) {
-    seen();
+    // Mapped now, so that children share it.
+    let _ = &*SEEN;
     process::handle(signal, libc::SA_SIGINFO | flags, handler as *const ());
 }
 
@@ -89,12 +84,11 @@ macro_rules! handler {
         extern "C" fn $name(_: i32, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
             // SAFETY: The kernel's, valid until the handler returns.
             let $gregs = unsafe { &mut (*context).uc_mcontext.gregs };
-            let seen = seen();
-            for (to, from) in seen.gregs.iter().zip(&*$gregs) {
+            for (to, from) in SEEN.gregs.iter().zip(&*$gregs) {
                 to.store(*from as u64, SeqCst);
             }
             $body
-            seen.count.fetch_add(1, SeqCst);
+            SEEN.count.fetch_add(1, SeqCst);
         }
     };
 }
@@ -109,7 +103,7 @@ fn check_after(after: &Registers, before: &Registers, rax: i64) -> Result<()> {
 
 /// The frame of the handler that interrupted a call: `back` bytes before the return address.
 fn check_frame(before: &Registers, after: &Registers, rax: i64, back: u64) -> Result<()> {
-    let frame = seen().registers(after);
+    let frame = SEEN.registers(after);
     let mut want = before.after(rax as u64, after);
     want.rip = after.rip - back;
     want.ymm = after.ymm;
@@ -150,10 +144,10 @@ fn signal_restarts_call(_: Path) -> Result<()> {
             check_frame(&before, &after, libc::SYS_read, 2)
         })?;
         for _ in 0..3 {
-            let count = seen().count.load(SeqCst);
+            let count = SEEN.count.load(SeqCst);
             until_blocked(child.pid, libc::SYS_read)?;
             child.kill(libc::SIGUSR1);
-            until("handled", || Ok(seen().count.load(SeqCst) == count + 1))?;
+            until("handled", || Ok(SEEN.count.load(SeqCst) == count + 1))?;
         }
         until_blocked(child.pid, libc::SYS_read)?;
         to.write_all(&[1])?;
@@ -208,7 +202,7 @@ fn signal_at_return(_: Path) -> Result<()> {
         check_after(&after, &before, 0)?;
         check_frame(&before, &after, 0, 0)?;
     }
-    ensure!(seen().count.load(SeqCst) == 1000);
+    ensure!(SEEN.count.load(SeqCst) == 1000);
     Ok(())
 }
 
@@ -230,13 +224,13 @@ fn signal_at_any_time(_: Path) -> Result<()> {
     for round in 0u64.. {
         let mut before = Registers::random(&mut seed);
         before.rax = libc::SYS_getppid as u64;
-        let count = seen().count.load(SeqCst);
+        let count = SEEN.count.load(SeqCst);
         let after = syscall(&before);
         check_after(&after, &before, ppid)?;
         // One signal, during the call, and none while we look.
-        let one = || seen().count.load(SeqCst) == count + 1;
+        let one = || SEEN.count.load(SeqCst) == count + 1;
         let before_look = one();
-        let mut frame = seen().registers(&after);
+        let mut frame = SEEN.registers(&after);
         if before_look && one() && frame.rip == after.rip {
             // Where it came in user mode, the CPU may have set RF.
             frame.flags &= !RF;
@@ -291,7 +285,7 @@ fn sigreturn_to_other_registers(_: Path) -> Result<()> {
         // SAFETY: Tells the compiler that the handler reads it.
         unsafe { asm!("/* {} */", in(reg) &raw mut want) };
         let before = raise(&mut seed, libc::SIGUSR1);
-        let count = seen().count.load(SeqCst);
+        let count = SEEN.count.load(SeqCst);
         let after = syscall(&before);
         // RF is never seen by PUSHF. TF traps, and the handler of that clears it.
         let mut want = Registers {
@@ -303,7 +297,7 @@ fn sigreturn_to_other_registers(_: Path) -> Result<()> {
         };
         want.flags |= FIXED_FLAGS;
         ensure!(after == want, "round {round}: {}", after.difference(&want));
-        let traps = seen().count.load(SeqCst) - count - 1;
+        let traps = SEEN.count.load(SeqCst) - count - 1;
         ensure!(traps == u64::from(extra == TF), "{traps} traps");
     }
     Ok(())
@@ -329,22 +323,15 @@ fn sigreturn_to_bad_address(_: Path) -> Result<()> {
     handle(libc::SIGUSR1, 0, go_bad);
     handle(libc::SIGSEGV, 0, go_back);
     let mut seed = 13;
-    for bad in [
-        1 << 63,
-        1 << 47,
-        1 << 56,
-        0xffff_8000_0000_0000,
-        0x7fff_ffff_f000,
-        u64::MAX,
-    ] {
+    for bad in BAD_ADDRESSES.into_iter().chain([u64::MAX]) {
         BAD.store(bad, SeqCst);
         let before = raise(&mut seed, libc::SIGUSR1);
-        let count = seen().count.load(SeqCst);
+        let count = SEEN.count.load(SeqCst);
         let after = syscall(&before);
         check_after(&after, &before, 0)?;
-        ensure!(seen().count.load(SeqCst) == count + 2, "{bad:#x}: no fault");
+        ensure!(SEEN.count.load(SeqCst) == count + 2, "{bad:#x}: no fault");
         ensure!(
-            seen().get(libc::REG_RIP) == bad,
+            SEEN.get(libc::REG_RIP) == bad,
             "{bad:#x}: the fault is elsewhere"
         );
     }
@@ -364,8 +351,8 @@ fn step_over_syscall(_: Path) -> Result<()> {
         let mut want = before.after(ppid, &after);
         want.flags &= !TF;
         ensure!(after == want, "round {round}: {}", after.difference(&want));
-        ensure!(seen().count.load(SeqCst) == round, "not one trap for each");
-        let at = seen().get(libc::REG_RIP) - after.rip;
+        ensure!(SEEN.count.load(SeqCst) == round, "not one trap for each");
+        let at = SEEN.get(libc::REG_RIP) - after.rip;
         // One of one byte; SYSRET would trap before it.
         ensure!(at == 1, "the trap is {at} bytes behind the call");
     }
@@ -419,9 +406,9 @@ fn syscall_at_top_of_user_space(_: Path) -> Result<()> {
             );
         }
         ensure!(result == ppid, "the result is {result}");
-        ensure!(seen().count.load(SeqCst) == round, "no fault");
-        ensure!(seen().get(libc::REG_RIP) == top, "the fault is elsewhere");
-        ensure!(seen().get(libc::REG_RCX) == top, "RCX");
+        ensure!(SEEN.count.load(SeqCst) == round, "no fault");
+        ensure!(SEEN.get(libc::REG_RIP) == top, "the fault is elsewhere");
+        ensure!(SEEN.get(libc::REG_RCX) == top, "RCX");
     }
     Ok(())
 }

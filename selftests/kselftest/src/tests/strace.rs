@@ -3,12 +3,13 @@
 //! What strace(1) documents of its option `inject`, next to a rule that does the same.
 
 use crate::{
-    process::{shared, syscall, until, Puppet},
+    process::{self, syscall, until, Puppet, Shared},
     slowpath::{attach, detach, Policy},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicI64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -37,11 +38,22 @@ struct Seen {
     slow: bool,
 }
 
-static mut SIGNALS: i64 = 0;
+static SIGNALS: AtomicI64 = AtomicI64::new(0);
 
 extern "C" fn count(_: i32) {
-    // SAFETY: There is one thread, which looks when no handler runs.
-    unsafe { SIGNALS += 1 };
+    SIGNALS.fetch_add(1, SeqCst);
+}
+
+/// The results, how many signals came, and whether each call was slow, as the child leaves them.
+type Page = Shared<[AtomicI64; CALLS + 2]>;
+
+fn seen(page: &Page) -> Seen {
+    let words: Vec<i64> = page.iter().map(|word| word.load(SeqCst)).collect();
+    Seen {
+        results: std::array::from_fn(|call| words[call]),
+        signals: words[CALLS],
+        slow: words[CALLS + 1] != 0,
+    }
 }
 
 const DELAY: Duration = Duration::from_millis(5);
@@ -50,29 +62,24 @@ const DELAY: Duration = Duration::from_millis(5);
 const PROBE: u8 = 1;
 const PROBED: i64 = 4711;
 
-/// A child that makes the calls, and leaves in `seen` what it saw.
-fn caller(nr: i64, seen: *mut Seen) -> Result<Puppet> {
-    // SAFETY: The handler is async-signal-safe.
-    unsafe { libc::signal(libc::SIGUSR1, count as *const () as usize) };
+/// A child that makes the calls, and leaves in `page` what it saw.
+fn caller(nr: i64, page: &Page) -> Result<Puppet> {
+    process::handle(libc::SIGUSR1, 0, count as *const ());
+    // Mapped now, so that the child shares it.
+    let page = &**page;
     Puppet::new(move |command| {
         if command == PROBE {
             return syscall(libc::SYS_sched_yield, [0; 6]);
         }
-        let mut results = [0; CALLS];
         let mut slow = true;
-        for result in &mut results {
+        for result in &page[..CALLS] {
             let start = Instant::now();
-            *result = syscall(nr, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]);
+            let ret = syscall(nr, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]);
             slow &= start.elapsed() >= DELAY;
+            result.store(ret, SeqCst);
         }
-        // SAFETY: Mapped, and the parent waits for the reply.
-        unsafe {
-            *seen = Seen {
-                results,
-                signals: SIGNALS,
-                slow,
-            };
-        }
+        page[CALLS].store(SIGNALS.load(SeqCst), SeqCst);
+        page[CALLS + 1].store(slow.into(), SeqCst);
         0
     })
 }
@@ -97,36 +104,31 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // SAFETY: Ours, and not reaped yet. It lets its task go.
-        unsafe { libc::kill(self.0.id() as i32, libc::SIGTERM) };
+        // It lets its task go.
+        process::kill(self.0.id() as i32, libc::SIGTERM);
         let _ = self.0.wait();
     }
 }
 
 /// The calls must look the same under strace and under the rule; returns how under the rule.
 fn same(nr: i64, inject: &str, rule: &str) -> Result<Seen> {
-    let page = shared::<Seen>();
-    let read = || {
-        // SAFETY: Mapped; the child has replied.
-        unsafe { page.read_volatile() }
-    };
-
-    let mut puppet = caller(nr, page)?;
+    let page = Page::new();
+    let mut puppet = caller(nr, &page)?;
     puppet.until_idle()?;
     let strace = Strace::of(&mut puppet, inject)?;
     puppet.send(0)?;
     puppet.reply()?;
     drop(strace);
-    let theirs = read();
+    let theirs = seen(&page);
     puppet.end()?;
 
-    let mut puppet = caller(nr, page)?;
+    let mut puppet = caller(nr, &page)?;
     let policy = Policy::new("test", rule)?;
     attach(puppet.tid())?.set("policy", "test")?;
     puppet.call(0)?;
     detach(puppet.tid())?;
     drop(policy);
-    let ours = read();
+    let ours = seen(&page);
     // strace's own stops may take as long as a delay.
     let alike = Seen {
         slow: theirs.slow,

@@ -8,16 +8,16 @@ use super::{
 };
 use crate::{
     process::{
-        self, getppid, gettid, shared, syscall, until_blocked, Child, Door, Puppet, DOORS, DUP,
-        GETPID, GETPPID,
+        self, getppid, gettid, syscall, until_blocked, Child, Door, Puppet, Shared, Zeroed, DOORS,
+        DUP, GETPID, GETPPID,
     },
     registers::{self, Registers},
-    slowpath::{attach, detach, Policy},
+    slowpath::{attach, detach, Policy, Task},
 };
 use anyhow::{ensure, Result};
 use std::{
-    ptr::{null_mut, read_volatile, write_volatile},
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    ptr::null_mut,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -96,44 +96,43 @@ fn verdict_errno() -> Result<()> {
 /// How often the handlers below ran, and with what.
 struct Seen {
     count: AtomicU64,
-    info: libc::siginfo_t,
-    gregs: [i64; 23],
+    /// `siginfo_t`, in words.
+    info: [AtomicU64; 16],
+    gregs: [AtomicI64; 23],
 }
 
-/// Shared with children; where handlers find it.
-static SEEN: AtomicU64 = AtomicU64::new(0);
+const _: () = assert!(size_of::<libc::siginfo_t>() == 16 * 8);
 
-fn seen() -> *mut Seen {
-    if SEEN.load(SeqCst) == 0 {
-        SEEN.store(shared::<Seen>() as u64, SeqCst);
-    }
-    SEEN.load(SeqCst) as *mut Seen
-}
+// SAFETY: As its parts.
+unsafe impl Zeroed for Seen {}
+
+static SEEN: Shared<Seen> = Shared::new();
 
 fn count() -> u64 {
-    // SAFETY: Mapped, never unmapped, only used atomically.
-    unsafe { &(*seen()).count }.load(SeqCst)
+    SEEN.count.load(SeqCst)
 }
 
 /// Where a handler finds that it is to set a result.
 static EMULATE: AtomicU64 = AtomicU64::new(0);
 
-extern "C" fn record(_: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
-    let seen = seen();
-    // SAFETY: The kernel's, valid until the handler returns; `seen` is mapped.
-    unsafe {
-        write_volatile(&raw mut (*seen).info, info.read());
-        let gregs = &mut (*context).uc_mcontext.gregs;
-        write_volatile(&raw mut (*seen).gregs, *gregs);
-        if EMULATE.load(SeqCst) != 0 {
-            gregs[libc::REG_RAX as usize] = EMULATE.load(SeqCst) as i64;
-        }
-        (*seen).count.fetch_add(1, SeqCst);
+extern "C" fn record(_: i32, info: *mut [u64; 16], context: *mut libc::ucontext_t) {
+    // SAFETY: The kernel's, valid until the handler returns; any bytes are valid words.
+    let (info, gregs) = unsafe { (&*info, &mut (*context).uc_mcontext.gregs) };
+    for (to, from) in SEEN.info.iter().zip(info) {
+        to.store(*from, SeqCst);
     }
+    for (to, from) in SEEN.gregs.iter().zip(&*gregs) {
+        to.store(*from, SeqCst);
+    }
+    if EMULATE.load(SeqCst) != 0 {
+        gregs[libc::REG_RAX as usize] = EMULATE.load(SeqCst) as i64;
+    }
+    SEEN.count.fetch_add(1, SeqCst);
 }
 
 fn handle(signal: i32, flags: i32) {
-    seen();
+    // Mapped now, so that children share it.
+    let _ = &*SEEN;
     process::handle(signal, libc::SA_SIGINFO | flags, record as *const ());
 }
 
@@ -144,9 +143,9 @@ fn verdict_signal() -> Result<()> {
     for (i, door) in DOORS.into_iter().enumerate() {
         ensure!(door.call(DUP, [0; 3]) == EINTR);
         ensure!(count() == i as u64 + 1, "delivered {} times", count());
-        // SAFETY: Written by the handler.
-        let info = unsafe { read_volatile(&raw const (*seen()).info) };
-        ensure!(info.si_signo == libc::SIGUSR1 && info.si_code == libc::SI_KERNEL);
+        // The signal's number, its error, its code.
+        let info = [0, 1].map(|word: usize| SEEN.info[word].load(SeqCst));
+        ensure!(info == [libc::SIGUSR1 as u64, libc::SI_KERNEL as u64]);
     }
     ensure!(task.stat("signal_sent")? == 2);
     policy.set("rules", "\n")?;
@@ -190,68 +189,48 @@ fn verdict_signal_kills() -> Result<()> {
     Ok(())
 }
 
-/// What a trap shows to a handler: the signal's information byte by byte, and, of SYSCALL, the
-/// registers but for the stack's.
-fn trapped(door: Door) -> Result<(Vec<u8>, [i64; 23])> {
+/// What a trap showed to a handler in a child: the signal's information word by word, and, of
+/// SYSCALL, the registers but for the stack's. The same function in the same place for all.
+fn trapped(door: Door, prepare: impl Fn() -> Result<()>) -> Result<(Vec<u64>, Vec<i64>)> {
     handle(libc::SIGSYS, 0);
     let before = count();
-    match door {
-        Door::Syscall => {
-            let mut call = Registers::random(&mut 1);
-            call.rax = libc::SYS_getppid as u64;
-            registers::syscall(&call);
+    let child = Child::run(|| {
+        prepare()?;
+        match door {
+            Door::Syscall => {
+                let mut call = Registers::random(&mut 1);
+                call.rax = libc::SYS_getppid as u64;
+                registers::syscall(&call);
+            }
+            Door::Int80 => {
+                door.call(GETPPID, [11, 22, 33]);
+            }
         }
-        Door::Int80 => {
-            door.call(GETPPID, [11, 22, 33]);
-        }
-    }
+        Ok(())
+    })?;
+    child.wait_success()?;
     ensure!(count() == before + 1, "not delivered");
-    // SAFETY: Written by the handler; any bytes are valid.
-    unsafe {
-        let info = &raw const (*seen()).info;
-        let bytes = std::slice::from_raw_parts(info.cast::<u8>(), size_of::<libc::siginfo_t>());
-        let mut gregs = [0; 23];
-        if door == Door::Syscall {
-            gregs = read_volatile(&raw const (*seen()).gregs);
-            gregs[libc::REG_RSP as usize] = 0;
-        }
-        Ok((bytes.to_vec(), gregs))
+    let info = SEEN.info.iter().map(|word| word.load(SeqCst)).collect();
+    let mut gregs: Vec<i64> = SEEN.gregs.iter().map(|reg| reg.load(SeqCst)).collect();
+    gregs[libc::REG_RSP as usize] = 0;
+    if door == Door::Int80 {
+        gregs.clear();
     }
+    Ok((info, gregs))
 }
 
 fn verdict_trap_is_that_of_seccomp() -> Result<()> {
+    let _policy = Policy::new("test", "getppid trap 77")?;
     for door in DOORS {
-        // The same function in the same place, in two children: one under each.
-        let run = |by_seccomp: bool| -> Result<Vec<u8>> {
-            let result = shared::<[u8; 4096]>();
-            let child = Child::run(|| {
-                if by_seccomp {
-                    seccomp(GETPPID[door as usize], libc::SECCOMP_RET_TRAP | 77)?;
-                } else {
-                    attach(gettid())?.set("policy", "test")?;
-                }
-                let (info, gregs) = trapped(door)?;
-                let gregs: Vec<u8> = gregs.iter().flat_map(|r| r.to_ne_bytes()).collect();
-                // SAFETY: There is room, and nobody else looks yet.
-                unsafe {
-                    info.as_ptr().copy_to(result.cast(), info.len());
-                    let behind = result.cast::<u8>().add(info.len());
-                    gregs.as_ptr().copy_to(behind, gregs.len());
-                }
-                Ok(())
-            })?;
-            child.wait_success()?;
-            // SAFETY: Mapped, and the child is gone.
-            Ok(unsafe { (*result).to_vec() })
-        };
-        let _policy = Policy::new("test", "getppid trap 77")?;
-        let (ours, theirs) = (run(false)?, run(true)?);
+        let ours = trapped(door, || attach(gettid())?.set("policy", "test"))?;
+        let theirs = trapped(door, || {
+            seccomp(GETPPID[door as usize], libc::SECCOMP_RET_TRAP | 77)
+        })?;
         ensure!(
             ours == theirs,
             "{door:?}: ours {ours:x?}, seccomp's {theirs:x?}"
         );
-        let errno = i32::from_ne_bytes(ours[4..8].try_into()?);
-        ensure!(errno == 77, "{errno}");
+        ensure!(ours.0[0] >> 32 == 77, "{:#x}", ours.0[0]);
     }
     Ok(())
 }
@@ -306,8 +285,7 @@ fn killed(prepare: impl Fn() -> Result<()> + Sync, second: bool) -> Result<i32> 
             while std::path::Path::new(&path).exists() {
                 thread::yield_now();
             }
-            // SAFETY: Ends the process.
-            unsafe { libc::_exit(5) }
+            process::exit(5)
         })
     })?
     .wait_raw()
@@ -348,12 +326,8 @@ fn verdict_kill_last_thread() -> Result<()> {
 
 /// A handler that runs before the deadly signal is delivered, and whose mask blocks that for good.
 extern "C" fn survive(_: i32) {
-    // SAFETY: Asks for no memory of ours; ends the process if it can.
-    unsafe {
-        libc::getpid();
-        syscall(libc::SYS_getpid, [0; 6]);
-        libc::_exit(9);
-    }
+    syscall(libc::SYS_getpid, [0; 6]);
+    process::exit(9)
 }
 
 fn verdict_kill_cannot_be_survived() -> Result<()> {
@@ -454,8 +428,7 @@ fn verdict_redirect_to_fork() -> Result<()> {
         let mut puppet = Puppet::new(|_| {
             let pid = syscall(libc::SYS_getpid, [1, 2, 3, 4, 5, 6]);
             if pid == 0 {
-                // SAFETY: Ends the child.
-                unsafe { libc::_exit(7) }
+                process::exit(7)
             }
             i64::from(crate::process::reap(pid as i32).unwrap_or(-1))
         })?;
@@ -513,22 +486,27 @@ fn verdict_changes_end_with_the_call() -> Result<()> {
     Ok(())
 }
 
+/// A child that pauses in a call which it makes with random registers, under a rule that changes it;
+/// it replies with 1 if it finds them as they were when a signal has woken it up.
+pub(super) fn paused_with_registers(nr: i64, rule: &str) -> Result<(Puppet, Task, Policy)> {
+    let mut puppet = Puppet::new(move |_| {
+        let result = preserve::check(nr, EINTR, 1);
+        i64::from(result.inspect_err(|e| eprintln!("{e:#}")).is_ok())
+    })?;
+    let policy = Policy::new("test", rule)?;
+    let task = attach(puppet.tid())?;
+    task.set("policy", "test")?;
+    puppet.send(0)?;
+    until_blocked(puppet.tid(), libc::SYS_pause)?;
+    Ok((puppet, task, policy))
+}
+
 /// User space relies on its registers, whoever made the call another.
 fn verdict_changes_of_a_call_of_detached_task() -> Result<()> {
     handle(libc::SIGUSR1, 0);
     for off in ["detach", "policy", "enabled"] {
-        let mut puppet = Puppet::new(|_| match preserve::check(libc::SYS_getpid, EINTR, 1) {
-            Ok(()) => 1,
-            Err(e) => {
-                eprintln!("{e:#}");
-                0
-            }
-        })?;
-        let policy = Policy::new("test", "getpid redirect pause")?;
-        let task = attach(puppet.tid())?;
-        task.set("policy", "test")?;
-        puppet.send(0)?;
-        until_blocked(puppet.tid(), libc::SYS_pause)?;
+        let (mut puppet, task, _policy) =
+            paused_with_registers(libc::SYS_pause, "pause set arg1 4711")?;
         match off {
             "detach" => detach(puppet.tid())?,
             "policy" => task.set("policy", "none")?,
@@ -537,7 +515,6 @@ fn verdict_changes_of_a_call_of_detached_task() -> Result<()> {
         puppet.child.kill(libc::SIGUSR1);
         ensure!(puppet.reply()? == 1, "{off}");
         puppet.end()?;
-        drop(policy);
     }
     Ok(())
 }
