@@ -58,7 +58,7 @@ impl Made {
             site: Site::of(frame),
             arch,
             number,
-            arguments: frame.argument_registers(),
+            arguments: frame.arguments(),
         }
     }
 }
