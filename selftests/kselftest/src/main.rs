@@ -5,6 +5,7 @@
 //! Each test is a process of its own. The output is KTAP.
 
 mod audit;
+mod compat;
 mod paths;
 mod process;
 mod registers;

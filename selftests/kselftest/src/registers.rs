@@ -2,42 +2,16 @@
 
 //! Syscalls with every register set, and every register read back.
 
+use compat32::has_avx;
 use std::{arch::global_asm, mem::offset_of, os::fd::AsRawFd};
 
-/// The registers of a task. The order is that of the assembly below.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[repr(C, align(64))]
-pub struct Registers {
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub rbp: u64,
-    pub r8: u64,
-    pub r9: u64,
-    pub r10: u64,
-    pub r11: u64,
-    pub r12: u64,
-    pub r13: u64,
-    pub r14: u64,
-    pub r15: u64,
-    pub flags: u64,
-    pub rip: u64,
-    pub rsp: u64,
-    pub ymm: [[u64; 4]; 16],
-}
+pub use compat32::{Registers, FIXED_FLAGS, USER_FLAGS};
 
-/// The arithmetic flags and DF: what a program may set at will.
-pub const USER_FLAGS: u64 = 0xcd5;
 pub const TF: u64 = 1 << 8;
 pub const NT: u64 = 1 << 14;
 pub const RF: u64 = 1 << 16;
 pub const AC: u64 = 1 << 18;
 pub const ID: u64 = 1 << 21;
-/// Always one, and IF.
-pub const FIXED_FLAGS: u64 = 0x202;
 
 /// Where no program can go on: not canonical, or the kernel's, or the last page's end.
 pub const BAD_ADDRESSES: [u64; 5] = [
@@ -48,107 +22,14 @@ pub const BAD_ADDRESSES: [u64; 5] = [
     0x7fff_ffff_f000,
 ];
 
-impl Registers {
-    pub const ZERO: Self = Self {
-        rax: 0,
-        rbx: 0,
-        rcx: 0,
-        rdx: 0,
-        rsi: 0,
-        rdi: 0,
-        rbp: 0,
-        r8: 0,
-        r9: 0,
-        r10: 0,
-        r11: 0,
-        r12: 0,
-        r13: 0,
-        r14: 0,
-        r15: 0,
-        flags: 0,
-        rip: 0,
-        rsp: 0,
-        ymm: [[0; 4]; 16],
-    };
-
-    /// Random values in every register, from `seed`; the call's number is the caller's to set.
-    pub fn random(seed: &mut u64) -> Self {
-        let mut next = || {
-            // splitmix64
-            *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = *seed;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        };
-        let mut regs = Self::ZERO;
-        for reg in [
-            &mut regs.rbx,
-            &mut regs.rcx,
-            &mut regs.rdx,
-            &mut regs.rsi,
-            &mut regs.rdi,
-            &mut regs.rbp,
-            &mut regs.r8,
-            &mut regs.r9,
-            &mut regs.r10,
-            &mut regs.r11,
-            &mut regs.r12,
-            &mut regs.r13,
-            &mut regs.r14,
-            &mut regs.r15,
-        ] {
-            *reg = next();
-        }
-        regs.flags = FIXED_FLAGS | (next() & USER_FLAGS);
-        if has_avx() {
-            for lane in regs.ymm.iter_mut().flatten() {
-                *lane = next();
-            }
-        }
-        regs
-    }
-
-    /// The same, to read one byte; the seed tells whose they are.
-    pub fn random_read(from: &impl AsRawFd, byte: *mut u8, mut seed: u64) -> Self {
-        Self {
-            rax: libc::SYS_read as u64,
-            rdi: from.as_raw_fd() as u64,
-            rsi: byte as u64,
-            rdx: 1,
-            ..Self::random(&mut seed)
-        }
-    }
-
-    /// What SYSCALL leaves in the registers of a call that changes none but its result.
-    pub fn after(&self, rax: u64, seen: &Self) -> Self {
-        Self {
-            rax,
-            rcx: seen.rip,
-            r11: self.flags,
-            rip: seen.rip,
-            rsp: seen.rsp,
-            ..self.clone()
-        }
-    }
-
-    /// The names of the registers that differ.
-    pub fn difference(&self, other: &Self) -> String {
-        let mut names = String::new();
-        macro_rules! compare {
-            ($($reg:ident)*) => { $(
-                if self.$reg != other.$reg {
-                    names += &format!("{} {:#x} != {:#x} ", stringify!($reg), self.$reg, other.$reg);
-                }
-            )* };
-        }
-        compare!(rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 flags rip rsp);
-        for (i, (a, b)) in self.ymm.iter().zip(&other.ymm).enumerate() {
-            if a != b {
-                names += &format!("ymm{i} {a:x?} != {b:x?} ");
-            }
-        }
-        names
+/// Random registers of a call that reads one byte; the seed tells whose they are.
+pub fn random_read(from: &impl AsRawFd, byte: *mut u8, mut seed: u64) -> Registers {
+    Registers {
+        rax: libc::SYS_read as u64,
+        rdi: from.as_raw_fd() as u64,
+        rsi: byte as u64,
+        rdx: 1,
+        ..Registers::random(&mut seed)
     }
 }
 
@@ -176,10 +57,6 @@ pub fn child_stack(stack: &mut [u64], child: *mut Registers) -> u64 {
     stack[top] = child as u64;
     stack[top + 1] = 0;
     stack[top..].as_ptr() as u64
-}
-
-fn has_avx() -> bool {
-    std::arch::is_x86_feature_detected!("avx")
 }
 
 /// Makes a syscall with these registers; returns what it left in them.

@@ -4,6 +4,8 @@
 
 mod attach;
 mod bad_input;
+mod compat;
+mod doors;
 mod inherit;
 mod module;
 mod observe;
@@ -18,6 +20,7 @@ mod rules;
 mod signals;
 mod strace;
 mod verdicts;
+mod vsyscall;
 
 use crate::Test;
 
@@ -49,13 +52,16 @@ pub const ALL: &[&[Test]] = &[
     preserve::TESTS_ON_EACH_PATH,
     signals::TESTS_ON_EACH_PATH,
     ptrace::TESTS_ON_EACH_PATH,
+    compat::TESTS_ON_EACH_PATH,
     observe::TESTS_ON_EACH_PATH,
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
     rules::TESTS,
+    doors::TESTS,
     order::TESTS,
     verdicts::TESTS,
     restart::TESTS,
+    vsyscall::TESTS,
     strace::TESTS,
     bad_input::TESTS,
     module::TESTS,

@@ -5,7 +5,7 @@
 use crate::{
     paths::Path,
     process::{pipe, until_blocked, Child},
-    registers::{syscall, Registers},
+    registers::{random_read, syscall, Registers},
     Skip,
 };
 use anyhow::{ensure, Context, Result};
@@ -119,7 +119,7 @@ fn dump() -> Result<()> {
             std::thread::spawn(move || {
                 let mut byte = 0;
                 let _ = tid.send(crate::process::gettid());
-                syscall(&Registers::random_read(&from, &mut byte, seed));
+                syscall(&random_read(&from, &mut byte, seed));
             });
             until_blocked(said.recv()?, libc::SYS_read)?;
         }
@@ -210,7 +210,7 @@ fn sample_blocking_call(sample: u64, user_regs: u64, seed: u64) -> Result<Vec<Ve
         use std::io::Read;
         let mut byte = 0;
         let _ = start.read_exact(&mut [0]);
-        syscall(&Registers::random_read(&from, &mut byte, seed));
+        syscall(&random_read(&from, &mut byte, seed));
         0
     })?;
     until_blocked(child.pid, libc::SYS_read)?;
@@ -302,7 +302,7 @@ fn proc_stack_in_call(_: Path) -> Result<()> {
     let (from, _to) = pipe()?;
     let child = Child::fork(|| {
         let mut byte = 0;
-        syscall(&Registers::random_read(&from, &mut byte, 400));
+        syscall(&random_read(&from, &mut byte, 400));
         0
     })?;
     until_blocked(child.pid, libc::SYS_read)?;

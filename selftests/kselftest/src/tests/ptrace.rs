@@ -5,7 +5,7 @@
 use crate::{
     paths::Path,
     process::{pipe, shared, until_blocked, Child},
-    registers::{syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, NT, RF},
+    registers::{random_read, syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, NT, RF},
     tracee::Tracee,
 };
 use anyhow::{ensure, Context, Result};
@@ -28,7 +28,7 @@ fn reader(seed: u64) -> Result<(Child, File, *mut (Registers, u8), Registers)> {
     let (from, to) = pipe()?;
     let page = shared::<(Registers, u8)>();
     // SAFETY: Mapped.
-    let before = Registers::random_read(&from, unsafe { &raw mut (*page).1 }, seed);
+    let before = random_read(&from, unsafe { &raw mut (*page).1 }, seed);
     let child = Child::fork(|| {
         let after = syscall(&before);
         // SAFETY: Mapped, and not used by the parent now.

@@ -5,7 +5,9 @@
 use crate::{
     paths::Path,
     process::{self, getppid, pipe, until, until_blocked, Child, Shared, Zeroed},
-    registers::{syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, RF, TF, USER_FLAGS},
+    registers::{
+        random_read, syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, RF, TF, USER_FLAGS,
+    },
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -119,7 +121,7 @@ fn signal_in_blocked_call(_: Path) -> Result<()> {
         let (from, _to) = pipe()?;
         let child = Child::run(|| {
             let mut byte = 0;
-            let before = Registers::random_read(&from, &mut byte, round);
+            let before = random_read(&from, &mut byte, round);
             let after = syscall(&before);
             check_after(&after, &before, -i64::from(libc::EINTR))?;
             check_frame(&before, &after, -i64::from(libc::EINTR), 0)
@@ -137,7 +139,7 @@ fn signal_restarts_call(_: Path) -> Result<()> {
         let (from, mut to) = pipe()?;
         let child = Child::run(|| {
             let mut byte = 0;
-            let before = Registers::random_read(&from, &mut byte, round);
+            let before = random_read(&from, &mut byte, round);
             let after = syscall(&before);
             check_after(&after, &before, 1)?;
             // At the instruction again, with its number.
