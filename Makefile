@@ -29,6 +29,9 @@ fuzz-rules: $(B)/series.stamp	## Fuzz the parser of rules for ten minutes
 shell: $(B)/module.stamp	## A shell in the VM, with the module loaded
 	@scripts/boot --shell
 
+debug: $(B)/module.stamp	## Follow a syscall in gdb; DEBUG='--cpu MODEL -- COMMAND...'
+	@scripts/debug $(DEBUG)
+
 kernel: $(B)/kernel.stamp	## Build the kernel
 
 modules: $(B)/module.stamp	## Build the kernel and the module
@@ -43,7 +46,7 @@ compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with th
 	@scripts/compare-disabled
 
 clean:	## Remove what was built, keep what was downloaded
-	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm $(B)/*.log $(B)/*.stamp
+	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm $(B)/debug $(B)/*.log $(B)/*.stamp
 
 distclean:	## Remove everything that is not part of the checkout
 	@rm -rf $(B)
@@ -72,4 +75,4 @@ $(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rus
 	@scripts/build-kernel modules
 	@touch $@
 
-.PHONY: help run test test-rules shell kernel modules check bench compare-disabled clean distclean
+.PHONY: help run test test-rules shell debug kernel modules check bench compare-disabled clean distclean
