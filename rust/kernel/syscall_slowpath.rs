@@ -10,27 +10,49 @@
 //!
 //! # Examples
 //!
+//! A handler, and how tasks come to it. Numbers of syscalls are those of the call's own [`Arch`]:
+//! a handler that is to refuse something looks at that, too.
+//!
 //! ```
 //! use kernel::prelude::*;
-//! use kernel::syscall_slowpath::{Entry, Handler, Registration, Verdict};
+//! use kernel::syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict};
 //!
 //! struct NoReboot;
 //!
 //! #[vtable]
 //! impl Handler for NoReboot {
 //!     fn enter(&self, call: Entry<'_>) -> Verdict {
-//!         if call.number() == 169 {
-//!             Verdict::Errno(EPERM)
-//!         } else {
-//!             Verdict::Call
+//!         match call.arch_and_number() {
+//!             (Arch::X86_64 | Arch::X32, 169) | (Arch::I386, 88) => Verdict::Errno(EPERM),
+//!             _ => Verdict::Call,
 //!         }
 //!     }
 //! }
 //!
-//! # fn register() -> impl PinInit<Registration<NoReboot>, Error> {
-//! Registration::<NoReboot>::new()
-//! # }
+//! // A module keeps this pinned in itself: see the samples.
+//! let registration = KBox::pin_init(Registration::<NoReboot>::new(), GFP_KERNEL)?;
+//!
+//! // There is no such task.
+//! assert_eq!(registration.attach_tid(-1, Ok(NoReboot)).err(), Some(ESRCH));
+//! // A kernel thread makes no syscalls, and this code runs in one.
+//! assert_eq!(registration.attach(current!(), Ok(NoReboot)).err(), Some(EPERM));
+//! assert_eq!(registration.detach(current!()).err(), Some(ESRCH));
+//!
+//! // Lets all tasks go, and waits for hooks that run.
+//! drop(registration);
+//! # Ok::<(), Error>(())
 //! ```
+//!
+//! `samples/` has complete modules: one that counts calls, one that measures them, one that reads
+//! paths, and others.
+//!
+//! # Who keeps what
+//!
+//! An attachment's data, which is the type that implements [`Handler`], is owned by the attachment,
+//! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
+//! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
+//! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`] waits
+//! for them when it is dropped.
 
 use crate::{
     bindings,
@@ -69,8 +91,38 @@ pub use published::{Published, Unpublished};
 pub trait Handler: Sized + Send + Sync + 'static {
     /// Judges a syscall before seccomp sees it.
     ///
-    /// Runs in the task that makes the call, with interrupts and preemption on; may sleep,
-    /// allocate and fault in user memory.
+    /// # Context
+    ///
+    /// Runs in the task that makes the call, with interrupts and preemption on. May sleep, allocate
+    /// and fault in user memory; detaching the task does not wait for it, but unloading the module
+    /// does. Must not drop the [`Registration`].
+    ///
+    /// # Examples
+    ///
+    /// Every tenth call of an attachment fails, but for those that a program cannot do without.
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+    /// use kernel::syscall_slowpath::{Arch, Entry, Handler, Verdict};
+    ///
+    /// struct Tenth(Atomic<u64>);
+    ///
+    /// #[vtable]
+    /// impl Handler for Tenth {
+    ///     fn enter(&self, call: Entry<'_>) -> Verdict {
+    ///         // rt_sigreturn, exit, restart_syscall, exit_group
+    ///         if call.arch() != Arch::X86_64 || [15, 60, 219, 231].contains(&call.number()) {
+    ///             Verdict::Call
+    ///         } else if self.0.fetch_add(1, Relaxed) % 10 == 9 {
+    ///             Verdict::Errno(EIO)
+    ///         } else {
+    ///             Verdict::Call
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = Tenth(Atomic::new(0));
+    /// ```
     fn enter(&self, _call: Entry<'_>) -> Verdict {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -87,13 +139,62 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// The entry of the same syscall may not have been seen: the task was attached while the call
     /// slept, or is a new child that returns for the first time.
+    ///
+    /// # Examples
+    ///
+    /// Says when a call of the attachment has failed, and leaves by IRET if a signal is pending.
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use kernel::syscall_slowpath::{Exit, ExitClass, ExitPath, Handler};
+    ///
+    /// struct Failures;
+    ///
+    /// #[vtable]
+    /// impl Handler for Failures {
+    ///     fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
+    ///         if (-4095..0).contains(&exit.result()) {
+    ///             exit.note(c"failed");
+    ///         }
+    ///         if exit.work().has(ExitClass::Signal) {
+    ///             ExitPath::Iret
+    ///         } else {
+    ///             ExitPath::Auto
+    ///         }
+    ///     }
+    /// }
+    /// ```
     fn exit_work(&self, _exit: Exit<'_>) -> ExitPath {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Decides whether a new child or thread of an attached task shares the attachment.
+    /// Decides whether a new child or thread of an attached task shares the attachment. Without
+    /// this function, none does.
     ///
-    /// Runs in the parent, in atomic context with interrupts off.
+    /// # Context
+    ///
+    /// Runs in the parent, with interrupts off and locks held: must not sleep, nor allocate but with
+    /// `GFP_ATOMIC`.
+    ///
+    /// # Examples
+    ///
+    /// Those that are made while a switch is on share it.
+    ///
+    /// ```
+    /// use kernel::{prelude::*, syscall_slowpath::{Flag, Handler}, task::Task};
+    ///
+    /// struct Family {
+    ///     grows: Flag,
+    /// }
+    ///
+    /// #[vtable]
+    /// impl Handler for Family {
+    ///     fn inherit(&self, _child: &Task) -> bool {
+    ///         self.grows.get()
+    ///     }
+    /// }
+    /// # let _ = Family { grows: Flag::new(true) };
+    /// ```
     fn inherit(&self, _child: &Task) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -246,10 +347,21 @@ impl<T: Handler> Registration<T> {
         ret.map(|()| attachment)
     }
 
+    /// The same for the task with this TID in the current task's PID namespace; `ESRCH` if there is
+    /// none.
+    pub fn attach_tid(&self, tid: Pid, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
+        self.attach(&*find_task(tid).ok_or(ESRCH)?, data)
+    }
+
     /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
     pub fn detach(&self, task: &Task) -> Result {
         // SAFETY: The handler is registered, `task` is a valid task.
         to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), task.as_ptr()) })
+    }
+
+    /// The same for the task with this TID in the current task's PID namespace.
+    pub fn detach_tid(&self, tid: Pid) -> Result {
+        self.detach(&*find_task(tid).ok_or(ESRCH)?)
     }
 
     /// Detaches every task, and refuses new ones, as dropping does.

@@ -317,14 +317,12 @@ impl Applied {
         let enforce = self.policy.enforce.get();
         if !enforce || matches!(verdict, Rule::Log) {
             self.log(arch, verdict, &call);
-        }
-        if !enforce {
-            return Verdict::Call;
+            return Verdict::Log;
         }
 
         // CAST: The kernel's word has 64 bits.
         let change = match verdict {
-            Rule::Allow | Rule::Log => return Verdict::Call,
+            Rule::Allow | Rule::Log => return Verdict::Log,
             Rule::Delay(nanos) => {
                 hooks.stats.add_delay(nanos);
                 return Verdict::Delay(Delta::from_nanos(nanos as i64));

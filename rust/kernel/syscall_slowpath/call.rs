@@ -7,7 +7,8 @@ use crate::{
     error::{to_result, Error},
     prelude::*,
     time::Delta,
-    types::NotThreadSafe, //
+    types::NotThreadSafe,
+    uaccess::{UserPtr, UserSlice}, //
 };
 use core::{marker::PhantomData, ops::Deref};
 
@@ -18,10 +19,16 @@ use core::{marker::PhantomData, ops::Deref};
 pub struct HookContext<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
 /// What becomes of a syscall.
+///
+/// What takes time or ends the task is done by the C side when the hook has returned: see
+/// [`enum syscall_slowpath_action`](srctree/include/linux/syscall_slowpath.h).
 #[derive(Clone, Copy)]
 pub enum Verdict {
     /// It goes on: to seccomp, and then to the kernel.
     Call,
+    /// It goes on, and the tracepoint `syscall_slowpath_verdict` says so, as it does of all that
+    /// follow.
+    Log,
     /// It is not made, and fails with this error.
     Errno(Error),
     /// It is not made, and returns this value.
@@ -51,6 +58,7 @@ impl Verdict {
         // CAST: The values are not negative, and small enough to be shifted.
         let (action, value) = match self {
             Self::Call => (syscall_slowpath_action_SYSCALL_SLOWPATH_CALL, 0),
+            Self::Log => (syscall_slowpath_action_SYSCALL_SLOWPATH_LOG, 0),
             Self::Errno(error) => {
                 entry.skip(error.to_errno() as isize);
                 (syscall_slowpath_action_SYSCALL_SLOWPATH_SKIP, 0)
@@ -171,7 +179,9 @@ impl<'a> Frame<'a> {
     /// whatever the registers hold above.
     #[inline]
     pub fn arguments(&self) -> [usize; 6] {
-        let args = self.argument_registers();
+        let mut args = [0; 6];
+        // SAFETY: `regs` is valid by the type invariants, `args` has room for six arguments.
+        unsafe { bindings::syscall_get_arguments(self.regs, args.as_mut_ptr()) };
         match self.arch_and_number().0 {
             // CAST: Drops the upper half.
             Arch::I386 => args.map(|arg| arg as u32 as usize),
@@ -179,13 +189,12 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The registers that hold the six arguments, in full.
+    /// Makes a remark on the call: the tracepoint `syscall_slowpath_note` has it, with the call's
+    /// number. Costs next to nothing while nobody traces that.
     #[inline]
-    pub fn argument_registers(&self) -> [usize; 6] {
-        let mut args = [0; 6];
-        // SAFETY: `regs` is valid by the type invariants, `args` has room for six arguments.
-        unsafe { bindings::syscall_get_arguments(self.regs, args.as_mut_ptr()) };
-        args
+    pub fn note(&self, text: &CStr) {
+        // SAFETY: `regs` is valid by the type invariants, `text` for the call.
+        unsafe { bindings::syscall_slowpath_note(self.regs, text.as_char_ptr()) };
     }
 
     /// Where in user space the call returns to.
@@ -303,37 +312,110 @@ impl Entry<'_> {
         self.arch_and_number().1
     }
 
-    /// Has the C side put the call's registers back when it returns; `ENOMEM`.
+    /// The memory of the current task that an argument points to.
+    ///
+    /// Reading it faults it in, and so may sleep; it fails with `EFAULT` where there is none, and
+    /// for an address that is not in user space.
+    ///
+    /// **This is not what the call will use.** The kernel reads the memory again when it makes the
+    /// call, and another thread, or a process that shares the memory, may have changed it by then.
+    /// What is read here is good for logs and statistics, and for rules that guard against mistakes,
+    /// but not for those that must hold against the program.
     #[inline]
-    fn save(&mut self) -> Result {
-        // SAFETY: `regs` is valid by the type invariants.
-        to_result(unsafe { bindings::syscall_slowpath_save_call(self.frame.regs) })
+    pub fn user_slice(&self, index: usize, len: usize) -> UserSlice {
+        UserSlice::new(UserPtr::from_addr(self.argument(index)), len)
+    }
+
+    /// The string that an argument points to, such as a path, with as much of it as fits into `buf`
+    /// with a NUL. See [`Self::user_slice`] for what it must not be used for.
+    ///
+    /// # Errors
+    ///
+    /// - `EFAULT`: it is not in the memory of the task.
+    /// - `EINVAL`: `buf` is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use kernel::syscall_slowpath::{Arch, Entry, Handler, Verdict};
+    ///
+    /// /// Traces the programs that are executed.
+    /// struct Programs;
+    ///
+    /// #[vtable]
+    /// impl Handler for Programs {
+    ///     fn enter(&self, call: Entry<'_>) -> Verdict {
+    ///         if let (Arch::X86_64, 59) | (Arch::I386, 11) | (Arch::X32, 520) = call.arch_and_number() {
+    ///             // The stack of a task is small: no more than this.
+    ///             let mut buf = [0; 256];
+    ///             if let Ok(path) = call.user_string(0, &mut buf) {
+    ///                 call.note(path);
+    ///             }
+    ///         }
+    ///         Verdict::Call
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn user_string<'buf>(&self, index: usize, buf: &'buf mut [u8]) -> Result<&'buf CStr> {
+        self.user_slice(index, buf.len())
+            .reader()
+            .strcpy_into_buf(buf)
     }
 
     /// Makes it the call `nr` of the same convention, which it is up to its exit; `ENOMEM`.
     ///
-    /// It is not judged again here, but by seccomp, and is what tracers and audit see.
+    /// It is not judged again here, but by seccomp, and is what tracepoints and audit see. An
+    /// emulated vsyscall cannot become another call: its task is killed.
+    ///
+    /// # Examples
+    ///
+    /// Has `getuid` answer as `geteuid`, `nanosleep` not wait, and `sync` do nothing.
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use kernel::syscall_slowpath::{Arch, Entry, Handler, Verdict};
+    ///
+    /// struct Changes;
+    ///
+    /// impl Changes {
+    ///     fn change(&self, mut call: Entry<'_>) -> Result<Verdict> {
+    ///         match call.arch_and_number() {
+    ///             (Arch::X86_64, 102) => call.redirect(107)?,
+    ///             // The remaining time is written nowhere.
+    ///             (Arch::X86_64, 35) => call.set_argument(1, 0)?,
+    ///             (Arch::X86_64, 162) => return Ok(Verdict::Return(0)),
+    ///             _ => (),
+    ///         }
+    ///         Ok(Verdict::Call)
+    ///     }
+    /// }
+    ///
+    /// #[vtable]
+    /// impl Handler for Changes {
+    ///     fn enter(&self, call: Entry<'_>) -> Verdict {
+    ///         // Without memory the call fails: it must not be made as it is.
+    ///         self.change(call).unwrap_or_else(Verdict::Errno)
+    ///     }
+    /// }
+    /// ```
     #[inline]
     pub fn redirect(&mut self, nr: i32) -> Result {
-        self.save()?;
         let nr = match self.arch() {
             Arch::X32 => nr | X32_SYSCALL_BIT,
             Arch::I386 | Arch::X86_64 => nr,
         };
         // SAFETY: `regs` is valid by the type invariants.
-        unsafe { bindings::syscall_set_nr(self.frame.regs, nr) };
-        Ok(())
+        to_result(unsafe { bindings::syscall_slowpath_set_number(self.frame.regs, nr) })
     }
 
     /// Sets an argument, counted from 0, up to the exit; `EINVAL` if there is none such, `ENOMEM`.
     #[inline]
     pub fn set_argument(&mut self, index: usize, value: usize) -> Result {
-        let mut args = self.argument_registers();
-        *args.get_mut(index).ok_or(EINVAL)? = value;
-        self.save()?;
-        // SAFETY: `regs` is valid by the type invariants, `args` has six arguments.
-        unsafe { bindings::syscall_set_arguments(self.frame.regs, args.as_ptr()) };
-        Ok(())
+        let index = index.try_into().map_err(|_| EINVAL)?;
+        // SAFETY: `regs` is valid by the type invariants.
+        to_result(unsafe { bindings::syscall_slowpath_set_argument(self.frame.regs, index, value) })
     }
 
     /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.

@@ -10,6 +10,19 @@ use core::ptr::NonNull;
 
 /// Event counters, kept for each CPU so that counting writes no shared line.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::syscall_slowpath::Counters;
+///
+/// let counters = Counters::new(3)?;
+/// counters.count(2);
+/// counters.add(2, 10);
+/// assert_eq!(counters.sum(2), 11);
+/// assert_eq!(counters.sum(0), 0);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `counters` is an allocation of `len` per-CPU `u64`.

@@ -5,6 +5,16 @@
 use crate::sync::atomic::{ordering::Relaxed, Atomic};
 
 /// A switch that others set while hooks look at it. Any context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::syscall_slowpath::Flag;
+///
+/// let flag = Flag::new(false);
+/// flag.set(true);
+/// assert!(flag.get());
+/// ```
 pub struct Flag(Atomic<bool>);
 
 impl Flag {

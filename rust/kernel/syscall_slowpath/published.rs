@@ -45,6 +45,34 @@ impl<T> Unpublished<T> {
 /// context, when no hook that could have seen it runs any more. Dropping the whole waits for that,
 /// and must not happen in a hook, which would wait for itself.
 ///
+/// # Examples
+///
+/// An error that can be changed while calls are judged by it.
+///
+/// ```
+/// use kernel::prelude::*;
+/// use kernel::syscall_slowpath::{Entry, Handler, Published, Unpublished, Verdict};
+///
+/// #[pin_data]
+/// struct Refuse {
+///     #[pin]
+///     error: Published<Error>,
+/// }
+///
+/// #[vtable]
+/// impl Handler for Refuse {
+///     fn enter(&self, call: Entry<'_>) -> Verdict {
+///         Verdict::Errno(*self.error.get(call.context()))
+///     }
+/// }
+///
+/// let first = Unpublished::new(EPERM)?;
+/// let refuse = KBox::pin_init(pin_init!(Refuse { error <- Published::new(first) }), GFP_KERNEL)?;
+/// // From a file's `store`, say: the next call fails so.
+/// refuse.error.replace(Unpublished::new(EACCES)?);
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `current` comes from a `KBox<Unpublished<T>>`, and is valid until the hooks that run when it is

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tracepoints, read from an instance of tracefs of our own.
+
+use crate::process;
+use anyhow::{Context, Result};
+use std::{fs, path::PathBuf};
+
+/// An instance with one event switched on; removed when dropped.
+pub struct Trace {
+    dir: PathBuf,
+}
+
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+impl Trace {
+    /// Traces one event, which is named with its system, or all of a system.
+    pub fn of(event: &str) -> Result<Self> {
+        process::mount(
+            c"tracefs",
+            c"/sys/kernel/tracing",
+            "/sys/kernel/tracing/trace",
+        )?;
+        let dir = PathBuf::from(format!("{TRACEFS}/instances/slowpath"));
+        fs::create_dir(&dir).context("a trace instance")?;
+        let trace = Self { dir };
+        fs::write(trace.dir.join(format!("events/{event}/enable")), "1").context("the event")?;
+        Ok(trace)
+    }
+
+    /// The events of a task, oldest first: what comes behind their names.
+    pub fn lines_of(&self, tid: i32) -> Result<Vec<String>> {
+        let text = fs::read_to_string(self.dir.join("trace"))?;
+        let task = format!("-{tid} ");
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && line.contains(&task));
+        Ok(lines
+            .filter_map(|line| Some(line.split_once("syscall_slowpath_")?.1.to_string()))
+            .collect())
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.dir);
+    }
+}
