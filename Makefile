@@ -36,6 +36,9 @@ kernel: $(B)/kernel.stamp	## Build the kernel
 
 modules: $(B)/module.stamp	## Build the kernel and the module
 
+rustdoc: $(B)/kernel.stamp	## Build the documentation of kernel::syscall_slowpath
+	@scripts/build-rustdoc
+
 check: $(B)/module.stamp	## Formatters, clippy, checkpatch, W=1
 	@scripts/check
 
@@ -75,4 +78,4 @@ $(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rus
 	@scripts/build-kernel modules
 	@touch $@
 
-.PHONY: help run test test-rules shell debug kernel modules check bench compare-disabled clean distclean
+.PHONY: help run test test-rules shell debug kernel modules rustdoc check bench compare-disabled clean distclean

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts the syscalls that the program which loads this module makes until it exits.
+//! Counts the syscalls of a task: `insmod slowpath_minimal.ko tid=TID`.
 
 use kernel::{
     prelude::*,
     sync::atomic::{ordering::Relaxed, Atomic},
-    syscall_slowpath::{Entry, Handler, Registration, Verdict}, //
+    syscall_slowpath::{Entry, Handler, Registration, Verdict},
+    task::Pid, //
 };
 
 module! {
     type: Minimal,
     name: "slowpath_minimal",
     authors: ["The Slowpath developers"],
-    description: "Minimal syscall slow path handler",
+    description: "Sample: counts the syscalls of a task",
     license: "GPL",
+    params: {
+        tid: i32 {
+            default: 0,
+            description: "The task",
+        },
+    },
 }
 
 #[pin_data]
@@ -24,28 +31,36 @@ struct Minimal {
 
 impl kernel::InPlaceModule for Minimal {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            registration <- Registration::new(),
-        })
-        .pin_chain(|this| {
-            let calls = Calls(Atomic::new(0));
-            this.registration.attach(current!(), Ok(calls)).map(drop)
-        })
+        let tid = module_parameters::tid.value();
+        let calls = Calls {
+            tid,
+            count: Atomic::new(0),
+        };
+        try_pin_init!(Self { registration <- Registration::new() })
+            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(calls)).map(drop))
     }
 }
 
-struct Calls(Atomic<i64>);
+struct Calls {
+    tid: Pid,
+    count: Atomic<u64>,
+}
 
 #[vtable]
 impl Handler for Calls {
     fn enter(&self, _call: Entry<'_>) -> Verdict {
-        self.0.add(1, Relaxed);
+        self.count.add(1, Relaxed);
         Verdict::Call
     }
 }
 
+/// When the task has exited, or the module is unloaded.
 impl Drop for Calls {
     fn drop(&mut self) {
-        pr_info!("the task made {} syscalls\n", self.0.load(Relaxed));
+        pr_info!(
+            "task {} made {} calls\n",
+            self.tid,
+            self.count.load(Relaxed)
+        );
     }
 }

@@ -11,6 +11,7 @@ mod process;
 mod registers;
 mod slowpath;
 mod tests;
+mod trace;
 mod tracee;
 
 use anyhow::{Context, Result};

@@ -6,6 +6,7 @@ mod attach;
 mod bad_input;
 mod compat;
 mod doors;
+mod events;
 mod inherit;
 mod module;
 mod observe;
@@ -17,6 +18,7 @@ mod probes;
 mod ptrace;
 mod restart;
 mod rules;
+mod samples;
 mod signals;
 mod strace;
 mod verdicts;
@@ -53,6 +55,7 @@ pub const ALL: &[&[Test]] = &[
     signals::TESTS_ON_EACH_PATH,
     ptrace::TESTS_ON_EACH_PATH,
     compat::TESTS_ON_EACH_PATH,
+    events::TESTS,
     observe::TESTS_ON_EACH_PATH,
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
@@ -65,4 +68,5 @@ pub const ALL: &[&[Test]] = &[
     strace::TESTS,
     bad_input::TESTS,
     module::TESTS,
+    samples::TESTS,
 ];

@@ -21,8 +21,6 @@ super::tests! {
     module_reload_hundred_times
     module_leaves_no_memory
     module_does_not_taint
-    sample_minimal_counts
-    attached_to_another_handler
 }
 
 fn load() -> Result<()> {
@@ -212,55 +210,5 @@ fn module_does_not_taint() -> Result<()> {
     check_reload()?;
     let tainted = crate::slowpath::read("/proc/sys/kernel/tainted")?;
     ensure!(tainted == "0", "tainted: {tainted}");
-    Ok(())
-}
-
-fn sample() -> Result<String> {
-    Ok(std::env::var("SLOWPATH_KO")?.replace("slowpath.ko", "slowpath_minimal.ko"))
-}
-
-/// A task that another handler has is not ours.
-fn attached_to_another_handler() -> Result<()> {
-    let path = sample()?;
-    let mut puppet = Puppet::new(|_| load_file(&path).map_or(-1, |()| 0))?;
-    ensure!(puppet.call(0)? == 0, "the sample cannot be loaded");
-    for (file, errno) in [("attach", libc::EBUSY), ("detach", libc::ESRCH)] {
-        let error = set(file, puppet.tid().to_string())
-            .err()
-            .context("it worked")?;
-        ensure!(error.raw_os_error() == Some(errno), "{file}: {error}");
-    }
-    ensure!(tasks()?.is_empty());
-    unload("slowpath_minimal")?;
-    attach(puppet.tid())?;
-    ensure!(tasks()? == [puppet.tid()]);
-    Ok(())
-}
-
-/// The sample counts the calls of the program that loads it.
-fn sample_minimal_counts() -> Result<()> {
-    let path = sample()?;
-    let counted = || -> Result<Option<u64>> {
-        let log = std::process::Command::new("/bin/dmesg").output()?.stdout;
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let line = log
-            .lines()
-            .rfind(|l| l.contains("slowpath_minimal: the task made"));
-        Ok(line.and_then(|l| l.split(' ').rev().nth(1)?.parse().ok()))
-    };
-    let child = Child::fork(|| {
-        if load_file(&path).is_err() {
-            return 1;
-        }
-        for _ in 0..5000 {
-            getppid();
-        }
-        0
-    })?;
-    ensure!(child.wait()? == 0, "the sample cannot be loaded");
-    crate::process::until("counted", || Ok(counted()?.is_some()))?;
-    let calls = counted()?.context("no line")?;
-    ensure!((5001..5100).contains(&calls), "{calls} calls");
-    unload("slowpath_minimal")?;
     Ok(())
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows which files a task opens, and the children that it makes from then on:
+//! `insmod slowpath_audit_open.ko tid=TID`, then switch on
+//! `/sys/kernel/tracing/events/syscall_slowpath/syscall_slowpath_note` and read
+//! `/sys/kernel/tracing/trace_pipe`. `perf`, `trace-cmd` and BPF programs get the same event.
+//!
+//! The path is what the program has in its memory when it makes the call. The kernel reads it again,
+//! and another thread may have changed it by then.
+
+use kernel::{
+    prelude::*,
+    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict},
+    task::Task, //
+};
+
+module! {
+    type: AuditOpen,
+    name: "slowpath_audit_open",
+    authors: ["The Slowpath developers"],
+    description: "Sample: traces the paths that a task opens",
+    license: "GPL",
+    params: {
+        tid: i32 {
+            default: 0,
+            description: "The task",
+        },
+    },
+}
+
+#[pin_data]
+struct AuditOpen {
+    #[pin]
+    registration: Registration<Audit>,
+}
+
+impl kernel::InPlaceModule for AuditOpen {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let tid = module_parameters::tid.value();
+        try_pin_init!(Self { registration <- Registration::new() })
+            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(Audit)).map(drop))
+    }
+}
+
+/// Which argument of the call is the path of a file to open.
+fn path_argument(call: &Entry<'_>) -> Option<usize> {
+    match (call.arch(), call.number()) {
+        // open, creat
+        (Arch::X86_64 | Arch::X32, 2 | 85) | (Arch::I386, 5 | 8) => Some(0),
+        // openat, openat2
+        (Arch::X86_64 | Arch::X32, 257 | 437) | (Arch::I386, 295 | 437) => Some(1),
+        _ => None,
+    }
+}
+
+struct Audit;
+
+#[vtable]
+impl Handler for Audit {
+    fn enter(&self, call: Entry<'_>) -> Verdict {
+        if let Some(index) = path_argument(&call) {
+            // What does not fit is cut off.
+            let mut buffer = [0; 256];
+            match call.user_string(index, &mut buffer) {
+                Ok(path) => call.note(path),
+                Err(_) => call.note(c"(a bad address)"),
+            }
+        }
+        Verdict::Call
+    }
+
+    fn inherit(&self, _child: &Task) -> bool {
+        true
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lets a task, and the children that it makes from then on, execute only what is under `/usr/`:
+//! `insmod slowpath_deny_exec.ko tid=TID`.
+//!
+//! A guard against mistakes, and no sandbox: the kernel reads the path again when it makes the call,
+//! and another thread may have changed it by then; and the path may lead elsewhere by a symbolic link.
+
+use kernel::{
+    prelude::*,
+    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict},
+    task::Task, //
+};
+
+module! {
+    type: DenyExec,
+    name: "slowpath_deny_exec",
+    authors: ["The Slowpath developers"],
+    description: "Sample: refuses execve outside of a directory",
+    license: "GPL",
+    params: {
+        tid: i32 {
+            default: 0,
+            description: "The task",
+        },
+    },
+}
+
+#[pin_data]
+struct DenyExec {
+    #[pin]
+    registration: Registration<Deny>,
+}
+
+impl kernel::InPlaceModule for DenyExec {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let tid = module_parameters::tid.value();
+        try_pin_init!(Self { registration <- Registration::new() })
+            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(Deny)).map(drop))
+    }
+}
+
+const DIRECTORY: &[u8] = b"/usr/";
+
+/// Which argument of the call is the path of a program.
+fn path_argument(call: &Entry<'_>) -> Option<usize> {
+    match (call.arch(), call.number()) {
+        // execve
+        (Arch::X86_64, 59) | (Arch::I386, 11) | (Arch::X32, 520) => Some(0),
+        // execveat
+        (Arch::X86_64, 322) | (Arch::I386, 358) | (Arch::X32, 545) => Some(1),
+        _ => None,
+    }
+}
+
+/// A relative path is refused, and so is one that goes up, or that is too long for the buffer.
+fn is_allowed(path: &[u8], buffer: usize) -> bool {
+    path.starts_with(DIRECTORY)
+        && path.len() + 1 < buffer
+        && !path.split(|byte| *byte == b'/').any(|name| name == b"..")
+}
+
+struct Deny;
+
+#[vtable]
+impl Handler for Deny {
+    fn enter(&self, call: Entry<'_>) -> Verdict {
+        let Some(index) = path_argument(&call) else {
+            return Verdict::Call;
+        };
+        let mut buffer = [0; 256];
+        let size = buffer.len();
+        match call.user_string(index, &mut buffer) {
+            Ok(path) if is_allowed(path.to_bytes(), size) => Verdict::Call,
+            Ok(_) => Verdict::Errno(EACCES),
+            Err(error) => Verdict::Errno(error),
+        }
+    }
+
+    fn inherit(&self, _child: &Task) -> bool {
+        true
+    }
+}

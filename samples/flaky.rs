@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Has every Nth syscall of a task fail: `insmod slowpath_flaky.ko tid=TID every=100 seed=1`.
+//!
+//! The seed says which is the first, so that a test that found something can be repeated. Calls that
+//! a program cannot do without, such as `exit_group`, are left alone.
+
+use core::num::NonZeroU64;
+use kernel::{
+    prelude::*,
+    sync::atomic::{ordering::Relaxed, Atomic},
+    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict}, //
+};
+
+module! {
+    type: Flaky,
+    name: "slowpath_flaky",
+    authors: ["The Slowpath developers"],
+    description: "Sample: every Nth syscall of a task fails",
+    license: "GPL",
+    params: {
+        tid: i32 {
+            default: 0,
+            description: "The task",
+        },
+        every: u64 {
+            default: 100,
+            description: "One in this many calls fails",
+        },
+        seed: u64 {
+            default: 0,
+            description: "Which is the first",
+        },
+    },
+}
+
+#[pin_data]
+struct Flaky {
+    #[pin]
+    registration: Registration<Failures>,
+}
+
+impl kernel::InPlaceModule for Flaky {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let tid = module_parameters::tid.value();
+        let failures = Failures {
+            every: NonZeroU64::new(module_parameters::every.value()).unwrap_or(NonZeroU64::MIN),
+            calls: Atomic::new(module_parameters::seed.value()),
+        };
+        try_pin_init!(Self { registration <- Registration::new() })
+            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(failures)).map(drop))
+    }
+}
+
+struct Failures {
+    every: NonZeroU64,
+    /// How many the task made, and the seed.
+    calls: Atomic<u64>,
+}
+
+/// `rt_sigreturn`, `exit`, `restart_syscall` and `exit_group`, and `sigreturn` for i386.
+fn is_vital(call: &Entry<'_>) -> bool {
+    let vital: &[i32] = match call.arch() {
+        Arch::X86_64 => &[15, 60, 219, 231],
+        Arch::X32 => &[513, 60, 219, 231],
+        Arch::I386 => &[173, 1, 0, 252, 119],
+    };
+    vital.contains(&call.number())
+}
+
+#[vtable]
+impl Handler for Failures {
+    fn enter(&self, call: Entry<'_>) -> Verdict {
+        if is_vital(&call) {
+            return Verdict::Call;
+        }
+        if self.calls.fetch_add(1, Relaxed) % self.every == 0 {
+            Verdict::Errno(EIO)
+        } else {
+            Verdict::Call
+        }
+    }
+}
