@@ -43,8 +43,69 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! `samples/` has complete modules: one that counts calls, one that measures them, one that reads
-//! paths, and others.
+//! # A module
+//!
+//! This is all of a module that counts the calls of one task, until the task exits or the module is
+//! unloaded: `insmod count_calls.ko tid=TID`. If there is no such task, loading fails with that error.
+//! `samples/` has more of this kind.
+//!
+//! ```ignore
+//! // SPDX-License-Identifier: GPL-2.0
+//!
+//! //! Counts the syscalls of a task.
+//!
+//! use kernel::{
+//!     prelude::*,
+//!     sync::atomic::{ordering::Relaxed, Atomic},
+//!     syscall_slowpath::{Entry, Handler, Registration, Verdict},
+//! };
+//!
+//! module! {
+//!     type: CountCalls,
+//!     name: "count_calls",
+//!     authors: ["You"],
+//!     description: "Counts the syscalls of a task",
+//!     license: "GPL",
+//!     params: {
+//!         tid: i32 {
+//!             default: 0,
+//!             description: "The task",
+//!         },
+//!     },
+//! }
+//!
+//! #[pin_data]
+//! struct CountCalls {
+//!     #[pin]
+//!     registration: Registration<Calls>,
+//! }
+//!
+//! impl kernel::InPlaceModule for CountCalls {
+//!     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+//!         let tid = module_parameters::tid.value();
+//!         let calls = Calls(Atomic::new(0));
+//!         try_pin_init!(Self { registration <- Registration::new() })
+//!             .pin_chain(move |this| this.registration.attach_tid(tid, Ok(calls)).map(drop))
+//!     }
+//! }
+//!
+//! // What belongs to one attachment. Its functions may run for several tasks at a time.
+//! struct Calls(Atomic<u64>);
+//!
+//! #[vtable]
+//! impl Handler for Calls {
+//!     fn enter(&self, _call: Entry<'_>) -> Verdict {
+//!         self.0.add(1, Relaxed);
+//!         Verdict::Call
+//!     }
+//! }
+//!
+//! impl Drop for Calls {
+//!     fn drop(&mut self) {
+//!         pr_info!("{} calls\n", self.0.load(Relaxed));
+//!     }
+//! }
+//! ```
 //!
 //! # Who keeps what
 //!
