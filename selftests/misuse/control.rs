@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Compiles: what the other files do wrong is all that is wrong with them.
+
+use kernel::{prelude::*, syscall_slowpath::*};
+
+struct Fine(Flag);
+
+#[vtable]
+impl Handler for Fine {
+    fn enter(&self, mut call: Entry<'_>) -> Verdict {
+        match call.set_argument(0, 1) {
+            Ok(()) => Verdict::Call,
+            Err(error) => Verdict::Errno(error),
+        }
+    }
+
+    fn exit_work(&self, mut exit: Exit<'_>) -> ExitPath {
+        exit.set_result(0);
+        ExitPath::Auto
+    }
+}
+
+fn attach(registration: &Registration<Fine>) -> Result {
+    registration
+        .attach_tid(1, Ok(Fine(Flag::new(true))))
+        .map(drop)
+}
