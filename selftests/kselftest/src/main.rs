@@ -54,7 +54,7 @@ struct Args {
 }
 
 /// How many seconds a test may take before it is taken for hung.
-const LIMIT: u32 = 120;
+const LIMIT: u32 = 300;
 
 fn exec(test: Test) -> ! {
     // SAFETY: Has no memory effects; the signal's default action ends this process.

@@ -2,10 +2,13 @@
 
 //! The module's files, as an administrator uses them.
 
+use crate::process::syscall;
 use anyhow::{ensure, Context, Result};
 use std::{
+    ffi::CString,
     fs,
     io::{self, Write},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
@@ -131,6 +134,37 @@ impl Drop for Policy {
     }
 }
 
+/// Loads a module, with parameters.
+pub fn insmod(path: impl AsRef<Path>, parameters: &str) -> Result<()> {
+    let file = fs::File::open(path)?;
+    let parameters = CString::new(parameters)?;
+    let (fd, parameters) = (file.as_raw_fd() as u64, parameters.as_ptr() as u64);
+    match syscall(libc::SYS_finit_module, [fd, parameters, 0, 0, 0, 0]) {
+        0 => Ok(()),
+        e => Err(io::Error::from_raw_os_error(-e as i32)).context("finit_module"),
+    }
+}
+
+pub fn rmmod(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    let (name, flags) = (name.as_ptr() as u64, libc::O_NONBLOCK as u64);
+    match syscall(libc::SYS_delete_module, [name, flags, 0, 0, 0, 0]) {
+        0 => Ok(()),
+        e => Err(io::Error::from_raw_os_error(-e as i32)),
+    }
+}
+
+/// The file of our module.
+pub fn module() -> Result<String> {
+    std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")
+}
+
+pub fn load() -> Result<()> {
+    insmod(module()?, "")?;
+    ensure!(is_loaded());
+    Ok(())
+}
+
 pub fn is_loaded() -> bool {
     Path::new(SYSFS).exists()
 }
@@ -164,7 +198,10 @@ pub fn state() -> Result<String> {
 
 /// Brings the module into the state in which it is after it was loaded.
 pub fn reset() -> Result<()> {
-    ensure!(is_loaded(), "the module is not loaded");
+    // A test may have died between the two.
+    if !is_loaded() {
+        load()?;
+    }
     set("detach", "all")?;
     set("force_all", "0")?;
     set("enabled", "1")?;

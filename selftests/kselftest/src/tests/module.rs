@@ -4,10 +4,10 @@
 
 use crate::{
     process::{getppid, gettid, until_blocked, Child, Puppet},
-    slowpath::{attach, is_loaded, set, tasks, Policy, CONFIGFS},
+    slowpath::{attach, is_loaded, load, module, rmmod, set, tasks, Policy, CONFIGFS},
 };
 use anyhow::{ensure, Context, Result};
-use std::{ffi::CString, fs, io, os::fd::AsRawFd};
+use std::{fs, io};
 
 super::tests! {
     module_is_in_tree
@@ -23,32 +23,9 @@ super::tests! {
     module_does_not_taint
 }
 
-fn load() -> Result<()> {
-    load_file(&std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")?)?;
-    ensure!(is_loaded());
-    Ok(())
-}
-
-fn load_file(path: &str) -> Result<()> {
-    let file = fs::File::open(path)?;
-    // SAFETY: The arguments are valid for the call.
-    let ret = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
-    ensure!(ret == 0, "finit_module: {}", io::Error::last_os_error());
-    Ok(())
-}
-
-fn unload(name: &str) -> io::Result<()> {
-    let name = CString::new(name)?;
-    // SAFETY: The name is valid for the call.
-    match unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// Unloads the module, and checks that nothing of it is left; loads it again.
 fn check_reload() -> Result<()> {
-    unload("slowpath")?;
+    rmmod("slowpath")?;
     ensure!(!is_loaded(), "the directory is still there");
     ensure!(
         fs::metadata(CONFIGFS).is_err(),
@@ -59,7 +36,7 @@ fn check_reload() -> Result<()> {
 }
 
 fn module_is_in_tree() -> Result<()> {
-    let path = std::env::var("SLOWPATH_KO")?;
+    let path = module()?;
     let output = std::process::Command::new("/sbin/modinfo")
         .args(["-F", "intree", &path])
         .output()?;
@@ -126,9 +103,7 @@ fn module_unload_with_policy_is_refused() -> Result<()> {
     let policy = Policy::new("test", "getppid errno EPERM")?;
     let task = attach(gettid())?;
     task.set("policy", "test")?;
-    let error = unload("slowpath")
-        .err()
-        .context("the module was unloaded")?;
+    let error = rmmod("slowpath").err().context("the module was unloaded")?;
     ensure!(error.raw_os_error() == Some(libc::EAGAIN), "{error}");
     ensure!(
         getppid() == -i64::from(libc::EPERM),

@@ -5,15 +5,12 @@
 use crate::{
     paths::Paths,
     process::{getppid, syscall, until, Child, Puppet, Shared},
-    slowpath::{attach, detach, set, tasks},
+    slowpath::{attach, detach, insmod, module, rmmod, set, tasks},
     trace::Trace,
 };
 use anyhow::{ensure, Context, Result};
 use std::{
-    ffi::CString,
-    fs::{self, File},
-    io,
-    os::fd::AsRawFd,
+    fs, io,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
@@ -37,40 +34,20 @@ pub struct Sample {
 
 impl Sample {
     fn path(name: &str) -> Result<PathBuf> {
-        let module = std::env::var("SLOWPATH_KO").context("SLOWPATH_KO must name slowpath.ko")?;
-        Ok(module
+        Ok(module()?
             .replace("slowpath.ko", &format!("slowpath_{name}.ko"))
             .into())
     }
 
-    /// Loads the module, with parameters.
     pub fn load(name: &'static str, parameters: &str) -> Result<Self> {
-        let file = File::open(Self::path(name)?)?;
-        let parameters = CString::new(parameters)?;
-        let args = [
-            file.as_raw_fd() as u64,
-            parameters.as_ptr() as u64,
-            0,
-            0,
-            0,
-            0,
-        ];
-        match syscall(libc::SYS_finit_module, args) {
-            0 => Ok(Self { name }),
-            e => Err(io::Error::from_raw_os_error(-e as i32)).context("finit_module"),
-        }
+        insmod(Self::path(name)?, parameters)?;
+        Ok(Self { name })
     }
 
     pub fn unload(self) -> Result<()> {
-        let name = CString::new(format!("slowpath_{}", self.name))?;
-        let flags = libc::O_NONBLOCK as u64;
-        let ret = syscall(
-            libc::SYS_delete_module,
-            [name.as_ptr() as u64, flags, 0, 0, 0, 0],
-        );
+        let name = format!("slowpath_{}", self.name);
         std::mem::forget(self);
-        ensure!(ret == 0, "delete_module: {ret}");
-        Ok(())
+        rmmod(&name).context(name)
     }
 }
 
