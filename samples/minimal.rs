@@ -32,12 +32,13 @@ struct Minimal {
 impl kernel::InPlaceModule for Minimal {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let tid = module_parameters::tid.value();
-        let calls = Calls {
+        // Made if there is the task: what is dropped says something.
+        let calls = try_init!(Calls {
             tid,
             count: Atomic::new(0),
-        };
+        });
         try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(calls)).map(drop))
+            .pin_chain(move |this| this.registration.attach_tid(tid, calls).map(drop))
     }
 }
 

@@ -46,8 +46,11 @@
 //! # A module
 //!
 //! This is all of a module that counts the calls of one task, until the task exits or the module is
-//! unloaded: `insmod count_calls.ko tid=TID`. If there is no such task, loading fails with that error.
-//! `samples/` has more of this kind.
+//! unloaded: `insmod count_calls.ko tid=TID`. If there is no such task, loading fails with `ESRCH`,
+//! for which `insmod` has words of its own ("Module has wrong symbol version").
+//!
+//! It is built by a line in a `Kbuild` file, `obj-m := count_calls.o`; the name in `module!` is that
+//! of the file. `kernel/slowpath/samples/` in the kernel tree has more of this kind.
 //!
 //! ```ignore
 //! // SPDX-License-Identifier: GPL-2.0
@@ -58,6 +61,7 @@
 //!     prelude::*,
 //!     sync::atomic::{ordering::Relaxed, Atomic},
 //!     syscall_slowpath::{Entry, Handler, Registration, Verdict},
+//!     task::Task,
 //! };
 //!
 //! module! {
@@ -83,26 +87,35 @@
 //! impl kernel::InPlaceModule for CountCalls {
 //!     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
 //!         let tid = module_parameters::tid.value();
-//!         let calls = Calls(Atomic::new(0));
+//!         // Made if there is the task: what is dropped says something.
+//!         let calls = try_init!(Calls { count: Atomic::new(0) });
+//!         // `pin_chain` goes on when the registration has its place, from which it cannot be moved.
 //!         try_pin_init!(Self { registration <- Registration::new() })
-//!             .pin_chain(move |this| this.registration.attach_tid(tid, Ok(calls)).map(drop))
+//!             .pin_chain(move |this| this.registration.attach_tid(tid, calls).map(drop))
 //!     }
 //! }
 //!
 //! // What belongs to one attachment. Its functions may run for several tasks at a time.
-//! struct Calls(Atomic<u64>);
+//! struct Calls {
+//!     count: Atomic<u64>,
+//! }
 //!
 //! #[vtable]
 //! impl Handler for Calls {
 //!     fn enter(&self, _call: Entry<'_>) -> Verdict {
-//!         self.0.add(1, Relaxed);
+//!         self.count.add(1, Relaxed);
 //!         Verdict::Call
+//!     }
+//!
+//!     // To follow the threads and children of the task, too.
+//!     fn inherit(&self, _child: &Task) -> bool {
+//!         true
 //!     }
 //! }
 //!
 //! impl Drop for Calls {
 //!     fn drop(&mut self) {
-//!         pr_info!("{} calls\n", self.0.load(Relaxed));
+//!         pr_info!("{} calls\n", self.count.load(Relaxed));
 //!     }
 //! }
 //! ```
@@ -199,7 +212,14 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// Runs once on the way out of each syscall, in the context of [`Handler::enter`].
     ///
     /// The entry of the same syscall may not have been seen: the task was attached while the call
-    /// slept, or is a new child that returns for the first time.
+    /// slept, or is a new child that returns for the first time. Calls that were not made, because
+    /// [`Handler::enter`] or seccomp refused them, return by here as others do, with their number
+    /// and the result that they were given.
+    ///
+    /// Signals are handled after this. A call that one has interrupted may have a result from -512
+    /// to -516 here: user space never sees that, but `EINTR`, or the call is made again. When the
+    /// signal's handler returns, by the call `sigreturn`, that call's exit has the number -1, and as
+    /// its result what it has restored, such as the `EINTR` of the first call.
     ///
     /// # Examples
     ///
@@ -214,7 +234,10 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// #[vtable]
     /// impl Handler for Failures {
     ///     fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
-    ///         if (-4095..0).contains(&exit.result()) {
+    ///         // Not what sigreturn restores, nor a call that is interrupted.
+    ///         let (_, number) = exit.arch_and_number();
+    ///         let restarts = (-516..=-512).contains(&exit.result());
+    ///         if number != -1 && !restarts && (-4095..0).contains(&exit.result()) {
     ///             exit.note(c"failed");
     ///         }
     ///         if exit.work().has(ExitClass::Signal) {
@@ -230,7 +253,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     }
 
     /// Decides whether a new child or thread of an attached task shares the attachment. Without
-    /// this function, none does.
+    /// this function, none does. A program that the task executes keeps it in any case.
     ///
     /// # Context
     ///
@@ -373,7 +396,8 @@ impl<T: Handler> Registration<T> {
         })
     }
 
-    /// Attaches `task`, with `data` for its attachment.
+    /// Attaches `task`, with `data` for its attachment: an initializer, or `Ok` and a value, which is
+    /// dropped if this fails. May sleep.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ pub struct HookContext<'a>(PhantomData<&'a ()>, NotThreadSafe);
 /// What becomes of a syscall.
 ///
 /// What takes time or ends the task is done by the C side when the hook has returned: see
-/// [`enum syscall_slowpath_action`](srctree/include/linux/syscall_slowpath.h).
+/// `enum syscall_slowpath_action` in `include/linux/syscall_slowpath.h`.
 #[derive(Clone, Copy)]
 pub enum Verdict {
     /// It goes on: to seccomp, and then to the kernel.
@@ -33,7 +33,8 @@ pub enum Verdict {
     Errno(Error),
     /// It is not made, and returns this value.
     Return(isize),
-    /// It goes on after this time, or when a signal comes.
+    /// It goes on after this time at least, or when a signal comes, which the call may see:
+    /// `Verdict::Delay(Delta::from_millis(5))`.
     Delay(Delta),
     /// It is not made and fails with `EINTR`, and the task is sent this signal.
     Signal(u8),
@@ -165,7 +166,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The convention that the call follows, and its number there; -1 for no call at all.
+    /// The convention that the call follows, and its number there, for x32 without the bit that
+    /// tells it from x86_64. -1 for no call at all, and at the exit of `sigreturn`.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
         // SAFETY: `regs` is valid by the type invariants.
@@ -175,8 +177,9 @@ impl<'a> Frame<'a> {
         arch_and_number(unsafe { bindings::syscall_get_arch() } as u32, nr)
     }
 
-    /// All six arguments, whether the call has them or not. Those of a 32-bit call have 32 bits,
-    /// whatever the registers hold above.
+    /// All six arguments, whether the call has them or not. Those of a call of [`Arch::I386`] have 32
+    /// bits, whatever the registers hold above. Otherwise they are whole registers, also where the
+    /// kernel uses less: a file descriptor is `argument as i32`.
     #[inline]
     pub fn arguments(&self) -> [usize; 6] {
         let mut args = [0; 6];
@@ -190,7 +193,11 @@ impl<'a> Frame<'a> {
     }
 
     /// Makes a remark on the call: the tracepoint `syscall_slowpath_note` has it, with the call's
-    /// number. Costs next to nothing while nobody traces that.
+    /// `AUDIT_ARCH_*` and its number, for x32 with its bit. Costs next to nothing while nobody traces.
+    ///
+    /// With tracefs mounted, `echo 1 > events/syscall_slowpath/syscall_slowpath_note/enable` in
+    /// `/sys/kernel/tracing` switches it on, and lines in `trace` end in
+    /// `arch=c000003e nr=87 the remark`.
     #[inline]
     pub fn note(&self, text: &CStr) {
         // SAFETY: `regs` is valid by the type invariants, `text` for the call.
@@ -326,8 +333,12 @@ impl Entry<'_> {
         UserSlice::new(UserPtr::from_addr(self.argument(index)), len)
     }
 
-    /// The string that an argument points to, such as a path, with as much of it as fits into `buf`
-    /// with a NUL. See [`Self::user_slice`] for what it must not be used for.
+    /// The string that an argument points to, such as a path. See [`Self::user_slice`] for what it
+    /// must not be used for.
+    ///
+    /// One that does not fit into `buf` with its NUL is cut off, and that is no error. A rule about a
+    /// path's end needs room for `PATH_MAX` bytes, which is too much for the stack:
+    /// `KVec::from_elem(0u8, 4096, GFP_KERNEL)?`.
     ///
     /// # Errors
     ///
