@@ -45,6 +45,9 @@ check: $(B)/module.stamp	## Formatters, clippy, checkpatch, W=1
 bench: $(B)/module.stamp	## Count what syscalls cost, here and on mainline
 	@scripts/bench
 
+conformance: $(B)/module.stamp	## Run the kernel's own selftests here and on mainline, and compare
+	@scripts/conformance
+
 compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with the option off
 	@scripts/compare-disabled
 
@@ -78,4 +81,4 @@ $(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rus
 	@scripts/build-kernel modules
 	@touch $@
 
-.PHONY: help run test test-rules shell debug kernel modules rustdoc check bench compare-disabled clean distclean
+.PHONY: help run test test-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
