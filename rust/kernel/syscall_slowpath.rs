@@ -126,7 +126,8 @@
 //! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
 //! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
 //! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`] waits
-//! for them when it is dropped.
+//! for them when it is dropped. As with the kernel's other registrations, that takes one that is dropped:
+//! keep it in the module, and leak neither it nor a [`Published`].
 
 use crate::{
     bindings,

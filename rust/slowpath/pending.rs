@@ -256,7 +256,7 @@ impl PendingCalls {
                 } else {
                     let _ = calls.remove(i);
                 }
-            } else if is_restart(result) {
+            } else if is_restart(result) && exit.arch_and_number().1 != -1 {
                 make_room(calls, task);
                 let pending = Pending {
                     task,

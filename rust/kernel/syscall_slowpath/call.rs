@@ -36,7 +36,8 @@ pub enum Verdict {
     /// It goes on after this time at least, or when a signal comes, which the call may see:
     /// `Verdict::Delay(Delta::from_millis(5))`.
     Delay(Delta),
-    /// It is not made and fails with `EINTR`, and the task is sent this signal.
+    /// It is not made and fails with `EINTR`, and the task is sent this signal. There are 1 to 64:
+    /// with another number, none is sent.
     Signal(u8),
     /// It is not made, and the task gets the `SIGSYS` of seccomp, with this value in `si_errno`.
     Trap(u16),
@@ -167,7 +168,8 @@ impl<'a> Frame<'a> {
     }
 
     /// The convention that the call follows, and its number there, for x32 without the bit that
-    /// tells it from x86_64. -1 for no call at all, and at the exit of `sigreturn`.
+    /// tells it from x86_64. -1 for no call at all: at the exit of `sigreturn`, and of a call that a
+    /// tracer has emulated.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
         // SAFETY: `regs` is valid by the type invariants.
@@ -425,6 +427,11 @@ impl Entry<'_> {
     #[inline]
     pub fn set_argument(&mut self, index: usize, value: usize) -> Result {
         let index = index.try_into().map_err(|_| EINVAL)?;
+        let value = match self.arch() {
+            // CAST: Drops what is no part of the call.
+            Arch::I386 => value as u32 as usize,
+            Arch::X86_64 | Arch::X32 => value,
+        };
         // SAFETY: `regs` is valid by the type invariants.
         to_result(unsafe { bindings::syscall_slowpath_set_argument(self.frame.regs, index, value) })
     }

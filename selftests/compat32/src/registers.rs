@@ -168,5 +168,16 @@ impl fmt::Display for Difference<'_> {
 #[cfg(target_pointer_width = "64")]
 pub fn has_avx() -> bool {
     const AVX_AND_OSXSAVE: u32 = 3 << 27;
-    core::arch::x86_64::__cpuid(1).ecx & AVX_AND_OSXSAVE == AVX_AND_OSXSAVE
+    const SSE_AND_AVX: u32 = 3 << 1;
+
+    // SAFETY: Each 64-bit CPU has the instruction; only older compilers want to know.
+    #[allow(unused_unsafe)]
+    let features = unsafe { core::arch::x86_64::__cpuid(1) }.ecx;
+    if features & AVX_AND_OSXSAVE != AVX_AND_OSXSAVE {
+        return false;
+    }
+    let states: u32;
+    // SAFETY: OSXSAVE says that it may be executed.
+    unsafe { core::arch::asm!("xgetbv", in("ecx") 0, out("eax") states, out("edx") _) };
+    states & SSE_AND_AVX == SSE_AND_AVX
 }

@@ -22,6 +22,10 @@ impl Trace {
             "/sys/kernel/tracing/trace",
         )?;
         let dir = PathBuf::from(format!("{TRACEFS}/instances/slowpath"));
+        // Of a test that died.
+        if dir.exists() {
+            fs::remove_dir(&dir)?;
+        }
         fs::create_dir(&dir).context("a trace instance")?;
         let trace = Self { dir };
         fs::write(trace.dir.join(format!("events/{event}/enable")), "1").context("the event")?;

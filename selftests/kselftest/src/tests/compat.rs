@@ -5,8 +5,9 @@
 use crate::{
     compat::{nr, result, Compat, Door, DOORS},
     paths::Path,
+    process::gettid,
     registers::{Registers, AC, FIXED_FLAGS, ID, NT, TF, USER_FLAGS},
-    slowpath::detach,
+    slowpath::{detach, Task},
     tracee::Tracee,
 };
 use anyhow::{ensure, Context, Result};
@@ -41,6 +42,17 @@ const EFAULT: i64 = -(libc::EFAULT as i64);
 const EINTR: i64 = -(libc::EINTR as i64);
 const EBADF: i64 = -(libc::EBADF as i64);
 
+/// Starts the program, which inherits the path.
+fn start(path: Path) -> Result<Compat> {
+    let compat = Compat::start()?;
+    if path != Path::Fast {
+        let task = Task { tid: gettid() };
+        let members = task.get("members")?;
+        ensure!(members == "2", "it does not inherit: {members} members");
+    }
+    Ok(compat)
+}
+
 /// Makes calls with random registers but those that `set` sets.
 fn check(
     compat: &mut Compat,
@@ -70,8 +82,8 @@ fn ppid() -> i64 {
     std::process::id().into()
 }
 
-fn compat_registers(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_registers(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         check(&mut compat, door, nr::GETPPID, ppid(), 1000, |_| ())?;
         // No such descriptor, with any registers.
@@ -94,8 +106,8 @@ fn compat_registers(_: Path) -> Result<()> {
 }
 
 /// A program changes its mode by a far jump. The call counts, not what the program started as.
-fn compat_registers_of_64_bit_doors(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_registers_of_64_bit_doors(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     let mut seed = 64;
     for round in 0..1000 {
         let mut before = Registers::random(&mut seed);
@@ -118,8 +130,8 @@ fn compat_registers_of_64_bit_doors(_: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_flags(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_flags(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     let settable = USER_FLAGS | NT | AC | ID;
     let bits = (0..32)
         .map(|bit| 1 << bit)
@@ -134,8 +146,8 @@ fn compat_flags(_: Path) -> Result<()> {
 }
 
 /// `mmap2` checks all of its six arguments: each must arrive.
-fn compat_six_arguments(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_six_arguments(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     let file = std::fs::File::open("/proc/self/exe")?;
     let path = format!("/proc/{}/exe\0", std::process::id());
     compat.write_memory(compat.hello.buffer.into(), path.as_bytes())?;
@@ -160,7 +172,7 @@ fn compat_six_arguments(_: Path) -> Result<()> {
 /// The registers that 32-bit code does not have. SYSRET from the vDSO's call leaves zeroes in some:
 /// this shows by what instruction it returned.
 fn compat_upper_registers(path: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+    let mut compat = start(path)?;
     let mut seed = 8;
     for _ in 0..200 {
         let mut before = Registers::random(&mut seed);
@@ -190,8 +202,8 @@ fn compat_upper_registers(path: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_bad_pointer(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_bad_pointer(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         for pointer in [0, 0x1000, 0xffff_e000, 0xffff_f000, 0xffff_ffff] {
             check(&mut compat, door, nr::UNAME, EFAULT, 20, |regs| {
@@ -220,8 +232,8 @@ pub(super) fn signal_stack(compat: &mut Compat) -> Result<()> {
 }
 
 /// The sixth argument is on the stack. Where there is none, the call fails, and the vDSO faults.
-fn compat_bad_stack(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_bad_stack(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     signal_stack(&mut compat)?;
     compat.handle(
         libc::SIGSEGV,
@@ -264,8 +276,8 @@ fn step(compat: &mut Compat, door: Door) -> Result<(i64, Vec<[u32; 2]>)> {
 }
 
 /// The traps are those of a task that has no handler: behind the instruction to which the call returns.
-fn compat_single_step(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_single_step(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     signal_stack(&mut compat)?;
     compat.handle(
         libc::SIGTRAP,
@@ -319,8 +331,8 @@ fn check_frame(compat: &Compat, door: Door, before: &Registers, eax: i64) -> Res
     Ok(())
 }
 
-fn compat_signal_in_blocked_call(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_signal_in_blocked_call(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         for flags in [0, libc::SA_SIGINFO] {
             for back in DOORS {
@@ -341,8 +353,8 @@ fn compat_signal_in_blocked_call(_: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_signal_at_return(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_signal_at_return(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         for flags in [0, libc::SA_SIGINFO] {
             for back in DOORS {
@@ -364,8 +376,8 @@ fn compat_signal_at_return(_: Path) -> Result<()> {
 }
 
 /// By the instruction that was used, or by the `int 0x80` next to it: the registers are the same.
-fn compat_restart(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_restart(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     compat.handle(libc::SIGUSR1, libc::SA_RESTART, Door::Int80)?;
     let (from, mut to) = compat.pipe()?;
     for door in DOORS {
@@ -391,8 +403,8 @@ fn compat_restart(_: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_restart_syscall(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_restart_syscall(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     compat.handle(libc::SIGUSR1, 0, Door::Int80)?;
     let hour = compat.write_words(64, &[3600, 0])?;
     for door in DOORS {
@@ -413,10 +425,11 @@ fn compat_restart_syscall(_: Path) -> Result<()> {
 
 /// A call that returns twice changes nothing in either but the result.
 fn check_forking(
+    path: Path,
     set: impl Fn(&Compat, Door) -> Result<Registers>,
     stack_of_child: bool,
 ) -> Result<()> {
-    let mut compat = Compat::start()?;
+    let mut compat = start(path)?;
     for round in 0..20 {
         for door in DOORS {
             let before = set(&compat, door)?;
@@ -451,12 +464,20 @@ fn check_forking(
     Ok(())
 }
 
-fn compat_fork(_: Path) -> Result<()> {
-    check_forking(|_, door| Ok(Compat::prepare(door, nr::FORK, &[])), false)
+fn compat_fork(path: Path) -> Result<()> {
+    check_forking(
+        path,
+        |_, door| Ok(Compat::prepare(door, nr::FORK, &[])),
+        false,
+    )
 }
 
-fn compat_vfork(_: Path) -> Result<()> {
-    check_forking(|_, door| Ok(Compat::prepare(door, nr::VFORK, &[])), false)
+fn compat_vfork(path: Path) -> Result<()> {
+    check_forking(
+        path,
+        |_, door| Ok(Compat::prepare(door, nr::VFORK, &[])),
+        false,
+    )
 }
 
 /// A stack from which the vDSO can return.
@@ -470,9 +491,10 @@ fn child_stack(compat: &Compat, before: &mut Registers) -> Result<u64> {
 }
 
 /// With the parent's memory, and a stack of its own.
-fn compat_clone(_: Path) -> Result<()> {
+fn compat_clone(path: Path) -> Result<()> {
     let flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as u64;
     check_forking(
+        path,
         |compat, door| {
             let stack = u64::from(compat.hello.stack) - 16;
             let mut before = Compat::prepare(door, nr::CLONE, &[flags, stack, 0, 0, 0]);
@@ -483,14 +505,16 @@ fn compat_clone(_: Path) -> Result<()> {
     )?;
     let plain = [libc::SIGCHLD as u64, 0, 0, 0, 0];
     check_forking(
+        path,
         |_, door| Ok(Compat::prepare(door, nr::CLONE, &plain)),
         false,
     )
 }
 
-fn compat_clone3(_: Path) -> Result<()> {
+fn compat_clone3(path: Path) -> Result<()> {
     let size = 64;
     check_forking(
+        path,
         |compat, door| {
             let mut args = [0u32; 16];
             // Its fields have eight bytes each; this is the exit signal.
@@ -520,8 +544,8 @@ fn exec(compat: &mut Compat, door: Door, path: &std::path::Path, argument: &str)
 
 const ALL_DOORS: [Door; 4] = [Door::Int80, Door::Vdso, Door::Int80Of64, Door::Syscall64];
 
-fn compat_exec(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_exec(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in ALL_DOORS {
         exec(&mut compat, door, &crate::compat::program()?, "")?;
         compat.has_executed()?;
@@ -537,9 +561,9 @@ fn compat_exec(_: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_exec_of_64_bit_program(_: Path) -> Result<()> {
+fn compat_exec_of_64_bit_program(path: Path) -> Result<()> {
     for door in ALL_DOORS {
-        let mut compat = Compat::start()?;
+        let mut compat = start(path)?;
         exec(&mut compat, door, &std::env::current_exe()?, "--list")?;
         let (text, status) = compat.output()?;
         ensure!(status == 0, "{door:?}: {status:#x}");
@@ -595,8 +619,8 @@ fn argument_registers(regs: &libc::user_regs_struct) -> [u32; 6] {
     [regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp].map(|reg| reg as u32)
 }
 
-fn compat_ptrace(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_ptrace(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         let args = [1, 0x8000_0002, 3, 4, 0xffff_0005, 6];
         let before = Compat::prepare(door, nr::GETPPID, &args);
@@ -618,8 +642,8 @@ fn compat_ptrace(_: Path) -> Result<()> {
     Ok(())
 }
 
-fn compat_ptrace_writes(_: Path) -> Result<()> {
-    let mut compat = Compat::start()?;
+fn compat_ptrace_writes(path: Path) -> Result<()> {
+    let mut compat = start(path)?;
     for door in DOORS {
         let before = Compat::prepare(door, nr::GETPPID, &[1, 2, 3, 4, 5, 6]);
         // Another call, and what the program finds in its registers.

@@ -41,6 +41,7 @@ super::tests! {
     policy_judges_what_a_tracer_made
     policy_judges_what_a_seccomp_tracer_made
     policy_judges_an_argument_that_a_tracer_made
+    policy_judges_what_a_tracer_restarts
     policy_leaves_what_a_tracer_skipped
 }
 
@@ -542,6 +543,53 @@ fn policy_judges_an_argument_that_a_tracer_made() -> Result<()> {
                 "stop {kind:#x}, {argument}: {ret}"
             );
         }
+    }
+    Ok(())
+}
+
+/// A tracer that emulates calls shows the exit a forbidden call that is to be restarted. It was
+/// never let through, so that it must be judged when it is made.
+fn policy_judges_what_a_tracer_restarts() -> Result<()> {
+    const PTRACE_SYSEMU: u32 = 31;
+
+    for attached_before in [true, false] {
+        let _policy = Policy::new("test", "getppid errno EPERM")?;
+        let mut puppet = Puppet::new(|_| syscall(libc::SYS_getpid, [0; 6]))?;
+        puppet.until_idle()?;
+        let tid = puppet.tid();
+        let put = || attach(tid)?.set("policy", "test");
+        if attached_before {
+            put()?;
+        }
+        let tracee = Tracee::seize(Child { pid: tid }, libc::PTRACE_O_TRACESYSGOOD)?;
+        tracee.interrupt()?;
+        puppet.send(0)?;
+        // Out of the call that it waits in, and on to the one that is to be emulated.
+        let mut regs = tracee.get()?;
+        while regs.orig_rax as i64 != libc::SYS_getpid {
+            tracee.request(libc::PTRACE_SYSCALL, 0)?;
+            tracee.wait()?;
+            regs = tracee.get()?;
+            if regs.orig_rax as i64 == libc::SYS_read && regs.rax == 1 {
+                tracee.request(PTRACE_SYSEMU, 0)?;
+                tracee.wait()?;
+                regs = tracee.get()?;
+            }
+        }
+        if !attached_before {
+            put()?;
+        }
+        regs.orig_rax = libc::SYS_getppid as u64;
+        regs.rax = -512i64 as u64;
+        tracee.set(&regs)?;
+        puppet.child.kill(libc::SIGUSR1);
+        tracee.go_on(0)?;
+        let status = tracee.wait()?;
+        ensure!(libc::WSTOPSIG(status) == libc::SIGUSR1, "{status:#x}");
+        std::mem::forget(tracee.detach()?);
+        let ret = puppet.reply()?;
+        ensure!(ret == EPERM, "attached before: {attached_before}: {ret}");
+        puppet.end()?;
     }
     Ok(())
 }
