@@ -11,36 +11,17 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict},
+    syscall_slowpath::{Arch, Entry, Handler, Verdict},
     task::Task, //
 };
 
-module! {
+kernel::module_syscall_handler! {
     type: AuditOpen,
+    data: Ok(AuditOpen),
     name: "slowpath_audit_open",
     authors: ["The Slowpath developers"],
     description: "Sample: traces the paths that a task opens",
     license: "GPL",
-    params: {
-        tid: i32 {
-            default: 0,
-            description: "The task",
-        },
-    },
-}
-
-#[pin_data]
-struct AuditOpen {
-    #[pin]
-    registration: Registration<Audit>,
-}
-
-impl kernel::InPlaceModule for AuditOpen {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let tid = module_parameters::tid.value();
-        try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(Audit)).map(drop))
-    }
 }
 
 /// Which argument of the call is the path of a file to open.
@@ -54,10 +35,10 @@ fn path_argument(call: &Entry<'_>) -> Option<usize> {
     }
 }
 
-struct Audit;
+struct AuditOpen;
 
 #[vtable]
-impl Handler for Audit {
+impl Handler for AuditOpen {
     fn enter(&self, call: Entry<'_>) -> Verdict {
         if let Some(index) = path_argument(&call) {
             // What does not fit is cut off.

@@ -10,36 +10,17 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict},
+    syscall_slowpath::{Arch, Entry, Handler, Verdict},
     task::Task, //
 };
 
-module! {
+kernel::module_syscall_handler! {
     type: DenyExec,
+    data: Ok(DenyExec),
     name: "slowpath_deny_exec",
     authors: ["The Slowpath developers"],
     description: "Sample: refuses execve outside of a directory",
     license: "GPL",
-    params: {
-        tid: i32 {
-            default: 0,
-            description: "The task",
-        },
-    },
-}
-
-#[pin_data]
-struct DenyExec {
-    #[pin]
-    registration: Registration<Deny>,
-}
-
-impl kernel::InPlaceModule for DenyExec {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let tid = module_parameters::tid.value();
-        try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(Deny)).map(drop))
-    }
 }
 
 const DIRECTORY: &[u8] = b"/usr/";
@@ -62,10 +43,10 @@ fn is_allowed(path: &[u8], buffer: usize) -> bool {
         && !path.split(|byte| *byte == b'/').any(|name| name == b"..")
 }
 
-struct Deny;
+struct DenyExec;
 
 #[vtable]
-impl Handler for Deny {
+impl Handler for DenyExec {
     fn enter(&self, call: Entry<'_>) -> Verdict {
         let Some(index) = path_argument(&call) else {
             return Verdict::Call;

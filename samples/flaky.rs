@@ -9,20 +9,16 @@ use core::num::NonZeroU64;
 use kernel::{
     prelude::*,
     sync::atomic::{ordering::Relaxed, Atomic},
-    syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict}, //
+    syscall_slowpath::{Arch, Entry, Handler, Verdict}, //
 };
 
-module! {
+kernel::module_syscall_handler! {
     type: Flaky,
-    name: "slowpath_flaky",
-    authors: ["The Slowpath developers"],
-    description: "Sample: every Nth syscall of a task fails",
-    license: "GPL",
+    data: Ok(Flaky {
+        every: NonZeroU64::new(module_parameters::every.value()).unwrap_or(NonZeroU64::MIN),
+        calls: Atomic::new(module_parameters::seed.value()),
+    }),
     params: {
-        tid: i32 {
-            default: 0,
-            description: "The task",
-        },
         every: u64 {
             default: 100,
             description: "One in this many calls fails",
@@ -32,27 +28,13 @@ module! {
             description: "Which is the first",
         },
     },
+    name: "slowpath_flaky",
+    authors: ["The Slowpath developers"],
+    description: "Sample: every Nth syscall of a task fails",
+    license: "GPL",
 }
 
-#[pin_data]
 struct Flaky {
-    #[pin]
-    registration: Registration<Failures>,
-}
-
-impl kernel::InPlaceModule for Flaky {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let tid = module_parameters::tid.value();
-        let failures = Failures {
-            every: NonZeroU64::new(module_parameters::every.value()).unwrap_or(NonZeroU64::MIN),
-            calls: Atomic::new(module_parameters::seed.value()),
-        };
-        try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(failures)).map(drop))
-    }
-}
-
-struct Failures {
     every: NonZeroU64,
     /// How many the task made, and the seed.
     calls: Atomic<u64>,
@@ -69,7 +51,7 @@ fn is_vital(call: &Entry<'_>) -> bool {
 }
 
 #[vtable]
-impl Handler for Failures {
+impl Handler for Flaky {
     fn enter(&self, call: Entry<'_>) -> Verdict {
         if is_vital(&call) {
             return Verdict::Call;

@@ -5,36 +5,17 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Exit, ExitPath, Handler, Registration},
+    syscall_slowpath::{Exit, ExitPath, Handler},
     task::Task, //
 };
 
-module! {
-    type: Iret,
+kernel::module_syscall_handler! {
+    type: ByIret,
+    data: Ok(ByIret),
     name: "slowpath_iret",
     authors: ["The Slowpath developers"],
     description: "Sample: has a task leave syscalls by IRET",
     license: "GPL",
-    params: {
-        tid: i32 {
-            default: 0,
-            description: "The task",
-        },
-    },
-}
-
-#[pin_data]
-struct Iret {
-    #[pin]
-    registration: Registration<ByIret>,
-}
-
-impl kernel::InPlaceModule for Iret {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let tid = module_parameters::tid.value();
-        try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, Ok(ByIret)).map(drop))
-    }
 }
 
 struct ByIret;

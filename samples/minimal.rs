@@ -5,41 +5,20 @@
 use kernel::{
     prelude::*,
     sync::atomic::{ordering::Relaxed, Atomic},
-    syscall_slowpath::{Entry, Handler, Registration, Verdict},
+    syscall_slowpath::{Entry, Handler, Verdict},
     task::Pid, //
 };
 
-module! {
-    type: Minimal,
+kernel::module_syscall_handler! {
+    type: Calls,
+    data: try_init!(Calls {
+        tid: module_parameters::tid.value(),
+        count: Atomic::new(0),
+    }),
     name: "slowpath_minimal",
     authors: ["The Slowpath developers"],
     description: "Sample: counts the syscalls of a task",
     license: "GPL",
-    params: {
-        tid: i32 {
-            default: 0,
-            description: "The task",
-        },
-    },
-}
-
-#[pin_data]
-struct Minimal {
-    #[pin]
-    registration: Registration<Calls>,
-}
-
-impl kernel::InPlaceModule for Minimal {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let tid = module_parameters::tid.value();
-        // Made if there is the task: what is dropped says something.
-        let calls = try_init!(Calls {
-            tid,
-            count: Atomic::new(0),
-        });
-        try_pin_init!(Self { registration <- Registration::new() })
-            .pin_chain(move |this| this.registration.attach_tid(tid, calls).map(drop))
-    }
 }
 
 struct Calls {

@@ -29,7 +29,7 @@
 //!     }
 //! }
 //!
-//! // A module keeps this pinned in itself: see the samples.
+//! // A module keeps this pinned in itself.
 //! let registration = KBox::pin_init(Registration::<NoReboot>::new(), GFP_KERNEL)?;
 //!
 //! // There is no such task.
@@ -43,82 +43,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! # A module
+//! [`module_syscall_handler!`] makes a module of a handler, and has an example that is one.
 //!
-//! This is all of a module that counts the calls of one task, until the task exits or the module is
-//! unloaded: `insmod count_calls.ko tid=TID`. If there is no such task, loading fails with `ESRCH`,
-//! for which `insmod` has words of its own ("Module has wrong symbol version").
-//!
-//! It is built by a line in a `Kbuild` file, `obj-m := count_calls.o`; the name in `module!` is that
-//! of the file. `kernel/slowpath/samples/` in the kernel tree has more of this kind.
-//!
-//! ```ignore
-//! // SPDX-License-Identifier: GPL-2.0
-//!
-//! //! Counts the syscalls of a task.
-//!
-//! use kernel::{
-//!     prelude::*,
-//!     sync::atomic::{ordering::Relaxed, Atomic},
-//!     syscall_slowpath::{Entry, Handler, Registration, Verdict},
-//!     task::Task,
-//! };
-//!
-//! module! {
-//!     type: CountCalls,
-//!     name: "count_calls",
-//!     authors: ["You"],
-//!     description: "Counts the syscalls of a task",
-//!     license: "GPL",
-//!     params: {
-//!         tid: i32 {
-//!             default: 0,
-//!             description: "The task",
-//!         },
-//!     },
-//! }
-//!
-//! #[pin_data]
-//! struct CountCalls {
-//!     #[pin]
-//!     registration: Registration<Calls>,
-//! }
-//!
-//! impl kernel::InPlaceModule for CountCalls {
-//!     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-//!         let tid = module_parameters::tid.value();
-//!         // Made if there is the task: what is dropped says something.
-//!         let calls = try_init!(Calls { count: Atomic::new(0) });
-//!         // `pin_chain` goes on when the registration has its place, from which it cannot be moved.
-//!         try_pin_init!(Self { registration <- Registration::new() })
-//!             .pin_chain(move |this| this.registration.attach_tid(tid, calls).map(drop))
-//!     }
-//! }
-//!
-//! // What belongs to one attachment. Its functions may run for several tasks at a time.
-//! struct Calls {
-//!     count: Atomic<u64>,
-//! }
-//!
-//! #[vtable]
-//! impl Handler for Calls {
-//!     fn enter(&self, _call: Entry<'_>) -> Verdict {
-//!         self.count.add(1, Relaxed);
-//!         Verdict::Call
-//!     }
-//!
-//!     // To follow the threads and children of the task, too.
-//!     fn inherit(&self, _child: &Task) -> bool {
-//!         true
-//!     }
-//! }
-//!
-//! impl Drop for Calls {
-//!     fn drop(&mut self) {
-//!         pr_info!("{} calls\n", self.count.load(Relaxed));
-//!     }
-//! }
-//! ```
+//! [`module_syscall_handler!`]: crate::module_syscall_handler
 //!
 //! # Who keeps what
 //!
@@ -150,6 +77,7 @@ use core::{marker::PhantomData, ptr::NonNull};
 mod call;
 mod counters;
 mod flag;
+mod module;
 mod published;
 
 pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};

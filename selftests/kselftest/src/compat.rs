@@ -323,6 +323,18 @@ impl Compat {
         until("handled", || Ok(self.signals()?.count == count))
     }
 
+    /// Interrupts the call that it sleeps in, without a handler and with one, after which it sleeps
+    /// in it again. This is the `nth` signal that it handles.
+    pub fn interrupt(&self, number: i64, nth: u32) -> Result<()> {
+        self.until_blocked(number)?;
+        self.child.stop()?;
+        self.child.go_on();
+        self.until_blocked(number)?;
+        self.child.kill(libc::SIGUSR1);
+        self.until_signals(nth)?;
+        self.until_blocked(number)
+    }
+
     /// A pipe in it: the end that it reads from, and one that we write to.
     pub fn pipe(&mut self) -> Result<(u64, File)> {
         let at = u64::from(self.hello.buffer);

@@ -386,14 +386,8 @@ fn compat_restart(path: Path) -> Result<()> {
         let before = Compat::prepare(door, nr::READ, &[from, buffer, 1]);
         compat.send(door, &before, false)?;
         for i in 1..=5 {
-            compat.until_blocked(nr::READ)?;
-            compat.child.stop()?;
-            compat.child.go_on();
-            compat.until_blocked(nr::READ)?;
-            compat.child.kill(libc::SIGUSR1);
-            compat.until_signals(i)?;
+            compat.interrupt(nr::READ, i)?;
         }
-        compat.until_blocked(nr::READ)?;
         to.write_all(&[door as u8 + 1])?;
         let after = compat.reply()?;
         compat.unchanged(door, &before, &after, 1)?;

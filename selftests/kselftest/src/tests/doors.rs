@@ -594,13 +594,7 @@ fn doors_restart_is_judged_once() -> Result<()> {
         let before = Compat::prepare(door, nr::READ, &[from, buffer, 4]);
         compat.send(door, &before, false)?;
         for i in 1..=3 {
-            compat.until_blocked(nr::READ)?;
-            compat.child.stop()?;
-            compat.child.go_on();
-            compat.until_blocked(nr::READ)?;
-            compat.child.kill(libc::SIGUSR1);
-            compat.until_signals(i)?;
-            compat.until_blocked(nr::READ)?;
+            compat.interrupt(nr::READ, i)?;
             ensure!(policy.hits(1)? == 1, "{door:?}: judged again");
         }
         to.write_all(b"four")?;
