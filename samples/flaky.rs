@@ -14,10 +14,7 @@ use kernel::{
 
 kernel::module_syscall_handler! {
     type: Flaky,
-    data: Ok(Flaky {
-        every: NonZeroU64::new(module_parameters::every.value()).unwrap_or(NonZeroU64::MIN),
-        calls: Atomic::new(module_parameters::seed.value()),
-    }),
+    data: Flaky::new(module_parameters::every.value(), module_parameters::seed.value()),
     params: {
         every: u64 {
             default: 100,
@@ -38,6 +35,15 @@ struct Flaky {
     every: NonZeroU64,
     /// How many the task made, and the seed.
     calls: Atomic<u64>,
+}
+
+impl Flaky {
+    fn new(every: u64, seed: u64) -> Result<Self> {
+        Ok(Self {
+            every: NonZeroU64::new(every).ok_or(EINVAL)?,
+            calls: Atomic::new(seed),
+        })
+    }
 }
 
 /// `rt_sigreturn`, `exit`, `restart_syscall` and `exit_group`, and `sigreturn` for i386.

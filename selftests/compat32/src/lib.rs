@@ -101,7 +101,7 @@ pub struct Hello {
 
 pub const BUFFER_SIZE: usize = 8192;
 
-// SAFETY: All of them are plain data without padding.
+// SAFETY: All of them are plain data without padding, and zero is a [`Door`].
 unsafe impl Plain for Request {}
 // SAFETY: As above.
 unsafe impl Plain for Reply {}
@@ -114,8 +114,14 @@ unsafe impl Plain for Hello {}
 ///
 /// # Safety
 ///
-/// The type has no padding and no pointer. Whoever receives it trusts the sender with its values.
+/// The type has no padding and no pointer, and all-zero is valid. Whoever receives it trusts the sender
+/// with its values.
 pub unsafe trait Plain: Sized {
+    fn zeroed() -> Self {
+        // SAFETY: All-zero is valid.
+        unsafe { core::mem::zeroed() }
+    }
+
     fn as_bytes(&self) -> &[u8] {
         // SAFETY: No byte is padding.
         unsafe { core::slice::from_raw_parts((&raw const *self).cast(), size_of::<Self>()) }

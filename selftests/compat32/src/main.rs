@@ -72,8 +72,7 @@ extern "C" fn main(stack: *const usize, start: &[u32; 9]) -> ! {
     };
     write_all(hello.as_bytes());
     loop {
-        // SAFETY: All-zero is valid, and so is what the kselftests send.
-        let mut request: Request = unsafe { core::mem::zeroed() };
+        let mut request = Request::zeroed();
         read_exact(request.as_bytes_mut());
         reply(call::make(&request), false);
     }

@@ -81,8 +81,7 @@ pub fn program() -> Result<PathBuf> {
 }
 
 fn receive<T: Plain>(from: &mut File) -> Result<T> {
-    // SAFETY: All-zero is valid for what is sent, and what the program sends is.
-    let mut value: T = unsafe { std::mem::zeroed() };
+    let mut value = T::zeroed();
     from.read_exact(value.as_bytes_mut())
         .context("the 32-bit program is gone")?;
     Ok(value)
@@ -301,8 +300,7 @@ impl Compat {
     }
 
     pub fn signals(&self) -> Result<Signals> {
-        // SAFETY: All-zero is valid.
-        let mut signals: Signals = unsafe { std::mem::zeroed() };
+        let mut signals = Signals::zeroed();
         self.read_memory(self.hello.signals.into(), signals.as_bytes_mut())?;
         Ok(signals)
     }

@@ -215,7 +215,7 @@ fn compat_bad_pointer(path: Path) -> Result<()> {
 }
 
 /// The address behind the vDSO's instruction and the `int 0x80` for restarts.
-pub(super) fn landing_pad(compat: &Compat) -> Result<u32> {
+fn landing_pad(compat: &Compat) -> Result<u32> {
     let mut code = [0; 32];
     compat.read_memory(compat.hello.vsyscall.into(), &mut code)?;
     let at = code.windows(2).position(|bytes| bytes == [0xcd, 0x80]);

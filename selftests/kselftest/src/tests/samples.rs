@@ -4,7 +4,7 @@
 
 use crate::{
     paths::Paths,
-    process::{getppid, syscall, until, Child, Puppet, Shared},
+    process::{getppid, gettid, syscall, until, Child, Puppet, Shared},
     slowpath::{attach, detach, insmod, module, rmmod, set, tasks},
     trace::Trace,
 };
@@ -26,6 +26,15 @@ super::tests! {
     sample_unload_lets_tasks_go
     attached_to_another_handler
 }
+
+const ALL: [&str; 6] = [
+    "minimal",
+    "latency",
+    "audit_open",
+    "deny_exec",
+    "flaky",
+    "iret",
+];
 
 /// A sample that is loaded; unloaded when dropped.
 pub struct Sample {
@@ -221,6 +230,11 @@ fn sample_flaky() -> Result<()> {
         ensure!(calls(3)? == 0, "failing still");
     }
     ensure!(first == [4, 4], "the seed does not tell: {first:?}");
+    // Not one in none.
+    let error = Sample::load("flaky", &format!("tid={} every=0", gettid()));
+    let error = error.err().context("it was loaded")?;
+    let errno = error.downcast_ref().and_then(io::Error::raw_os_error);
+    ensure!(errno == Some(libc::EINVAL), "{error:#}");
     Ok(())
 }
 
@@ -243,14 +257,7 @@ fn sample_needs_a_task() -> Result<()> {
     let gone = Child::fork(|| 0)?;
     let tid = gone.pid;
     gone.wait()?;
-    for name in [
-        "minimal",
-        "latency",
-        "audit_open",
-        "deny_exec",
-        "flaky",
-        "iret",
-    ] {
+    for name in ALL {
         for parameters in [String::new(), format!("tid={tid}"), "tid=-1".into()] {
             let error = Sample::load(name, &parameters)
                 .err()
@@ -265,14 +272,7 @@ fn sample_needs_a_task() -> Result<()> {
 }
 
 fn sample_unload_lets_tasks_go() -> Result<()> {
-    for name in [
-        "minimal",
-        "latency",
-        "audit_open",
-        "deny_exec",
-        "flaky",
-        "iret",
-    ] {
+    for name in ALL {
         // It sleeps in a call.
         let mut puppet = Puppet::new(|_| getppid())?;
         puppet.until_idle()?;

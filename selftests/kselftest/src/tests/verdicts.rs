@@ -94,10 +94,10 @@ fn verdict_errno() -> Result<()> {
 }
 
 /// How often the handlers below ran, and with what.
-struct Seen {
-    count: AtomicU64,
+pub(super) struct Seen {
+    pub(super) count: AtomicU64,
     /// `siginfo_t`, in words.
-    info: [AtomicU64; 16],
+    pub(super) info: [AtomicU64; 16],
     gregs: [AtomicI64; 23],
 }
 
@@ -106,9 +106,9 @@ const _: () = assert!(size_of::<libc::siginfo_t>() == 16 * 8);
 // SAFETY: As its parts.
 unsafe impl Zeroed for Seen {}
 
-static SEEN: Shared<Seen> = Shared::new();
+pub(super) static SEEN: Shared<Seen> = Shared::new();
 
-fn count() -> u64 {
+pub(super) fn count() -> u64 {
     SEEN.count.load(SeqCst)
 }
 
@@ -130,7 +130,8 @@ extern "C" fn record(_: i32, info: *mut [u64; 16], context: *mut libc::ucontext_
     SEEN.count.fetch_add(1, SeqCst);
 }
 
-fn handle(signal: i32, flags: i32) {
+/// Has a signal noted in [`SEEN`], by this process and its children.
+pub(super) fn handle(signal: i32, flags: i32) {
     // Mapped now, so that children share it.
     let _ = &*SEEN;
     process::handle(signal, libc::SA_SIGINFO | flags, record as *const ());

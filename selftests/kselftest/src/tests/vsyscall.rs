@@ -3,9 +3,12 @@
 //! Emulated vsyscalls: programs call addresses of the kernel's, which faults, and the kernel does
 //! what a system call would. Each mode of `vsyscall=` has its tests; in the others they are skipped.
 
-use super::policy::{seccomp, under};
+use super::{
+    policy::{seccomp, under},
+    verdicts::{count, handle, SEEN},
+};
 use crate::{
-    process::{handle, Child, Puppet, Shared},
+    process::{self, Child, Puppet},
     registers::Registers,
     slowpath::{attach, Policy},
     Skip,
@@ -14,7 +17,7 @@ use anyhow::{ensure, Context, Result};
 use std::{
     arch::asm,
     fs,
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
 
@@ -196,47 +199,34 @@ fn vsyscall_set_argument() -> Result<()> {
     Ok(())
 }
 
-/// How many signals were handled, and `siginfo_t` of the last one, in words.
-static SEEN: Shared<[AtomicU64; 17]> = Shared::new();
-
-extern "C" fn record(_: i32, info: *const [u64; 16], _: *mut libc::c_void) {
-    // SAFETY: The kernel's, valid until the handler returns; of this size.
-    let info = unsafe { &*info };
-    for (to, from) in SEEN[1..].iter().zip(info) {
-        to.store(*from, SeqCst);
-    }
-    SEEN[0].fetch_add(1, SeqCst);
-}
-
 fn vsyscall_signal() -> Result<()> {
     emulated()?;
-    SEEN[0].store(0, SeqCst);
-    handle(libc::SIGUSR1, libc::SA_SIGINFO, record as *const ());
+    handle(libc::SIGUSR1, 0);
     let _under = under("time signal SIGUSR1")?;
     let ret = Time.plain();
     ensure!(ret == -i64::from(libc::EINTR), "{ret}");
-    ensure!(SEEN[0].load(SeqCst) == 1);
+    ensure!(count() == 1);
     Ok(())
 }
 
 /// What a trap shows in a child.
 fn trapped(prepare: impl Fn() -> Result<()>) -> Result<Vec<u64>> {
-    SEEN[0].store(0, SeqCst);
-    handle(libc::SIGSYS, libc::SA_SIGINFO, record as *const ());
+    handle(libc::SIGSYS, 0);
+    let before = count();
     let child = Child::run(|| {
         prepare()?;
         Time.plain();
         Ok(())
     })?;
     child.wait_success()?;
-    ensure!(SEEN[0].load(SeqCst) == 1, "not delivered");
-    Ok(SEEN[1..].iter().map(|word| word.load(SeqCst)).collect())
+    ensure!(count() == before + 1, "not delivered");
+    Ok(SEEN.info.iter().map(|word| word.load(SeqCst)).collect())
 }
 
 fn vsyscall_trap() -> Result<()> {
     emulated()?;
     let _policy = Policy::new("test", "time trap 77")?;
-    let ours = trapped(|| attach(crate::process::gettid())?.set("policy", "test"))?;
+    let ours = trapped(|| attach(process::gettid())?.set("policy", "test"))?;
     let theirs = trapped(|| seccomp(Time.number(), libc::SECCOMP_RET_TRAP | 77))?;
     ensure!(ours == theirs, "{ours:x?}, seccomp's {theirs:x?}");
     ensure!(ours[2] == Time.address(), "{:#x}", ours[2]);
@@ -247,7 +237,7 @@ fn vsyscall_trap() -> Result<()> {
 fn end_under(rules: &str) -> Result<i32> {
     let _policy = Policy::new("test", rules)?;
     Child::run(|| {
-        attach(crate::process::gettid())?.set("policy", "test")?;
+        attach(process::gettid())?.set("policy", "test")?;
         Time.plain();
         Ok(())
     })?
@@ -319,7 +309,7 @@ fn vsyscall_bad_pointer() -> Result<()> {
     for pointer in [8, 1 << 63, 0xffff_ffff_ff60_0000] {
         for call in [Time, Gettimeofday] {
             let child = Child::run(|| {
-                attach(crate::process::gettid())?.set("policy", "test")?;
+                attach(process::gettid())?.set("policy", "test")?;
                 call.call([pointer, 0]);
                 Ok(())
             })?;
@@ -345,7 +335,7 @@ fn vsyscall_restores_registers() -> Result<()> {
             gregs[libc::REG_RSP as usize] = stack + 8;
         }
     }
-    handle(libc::SIGSEGV, libc::SA_SIGINFO, leave as *const ());
+    process::handle(libc::SIGSEGV, libc::SA_SIGINFO, leave as *const ());
     let (_, _policy) = under("time set arg1 0x1234\ngetppid set arg2 0x1234")?;
     let mut seed = 5;
     for _ in 0..20 {
