@@ -6,6 +6,7 @@
 
 mod audit;
 mod compat;
+mod faults;
 mod paths;
 mod process;
 mod registers;
@@ -45,6 +46,9 @@ const KSFT_SKIP: i32 = 4;
 struct Args {
     /// Run the tests whose names contain one of these
     filter: Vec<String>,
+    /// Run those that take minutes as well
+    #[arg(long)]
+    long: bool,
     /// Only list their names
     #[arg(long)]
     list: bool,
@@ -53,12 +57,20 @@ struct Args {
     exec: Option<String>,
 }
 
-/// How many seconds a test may take before it is taken for hung.
+/// How many seconds a test may take before it is taken for hung, and one of those that take long.
 const LIMIT: u32 = 300;
+const LONG_LIMIT: u32 = 1200;
+
+fn is_long(test: Test) -> bool {
+    tests::LONG
+        .iter()
+        .any(|group| group.iter().any(|t| t.0 == test.0))
+}
 
 fn exec(test: Test) -> ! {
+    let limit = if is_long(test) { LONG_LIMIT } else { LIMIT };
     // SAFETY: Has no memory effects; the signal's default action ends this process.
-    unsafe { libc::alarm(LIMIT) };
+    unsafe { libc::alarm(limit) };
     let result = slowpath::reset().and_then(|()| test.1());
     let status = match result {
         Ok(()) => 0,
@@ -110,8 +122,9 @@ fn spawn(test: Test) -> Result<(bool, String, String)> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let all: Vec<Test> = tests::ALL
+    let all: Vec<Test> = [tests::ALL, tests::LONG]
         .iter()
+        .flat_map(|groups| groups.iter())
         .flat_map(|group| group.iter().copied())
         .collect();
 
@@ -124,7 +137,10 @@ fn main() -> ExitCode {
 
     let chosen: Vec<Test> = all
         .into_iter()
-        .filter(|t| args.filter.is_empty() || args.filter.iter().any(|f| t.0.contains(f.as_str())))
+        .filter(|&t| match args.filter.as_slice() {
+            [] => args.long || !is_long(t),
+            filter => filter.iter().any(|part| t.0.contains(part.as_str())),
+        })
         .collect();
     if args.list {
         for test in &chosen {

@@ -7,7 +7,9 @@ mod bad_input;
 mod compat;
 mod doors;
 mod events;
+mod faults;
 mod inherit;
+mod junk;
 mod module;
 mod observe;
 mod order;
@@ -20,6 +22,7 @@ mod restart;
 mod rules;
 mod samples;
 mod signals;
+mod storms;
 mod strace;
 mod verdicts;
 mod vsyscall;
@@ -67,6 +70,10 @@ pub const ALL: &[&[Test]] = &[
     vsyscall::TESTS,
     strace::TESTS,
     bad_input::TESTS,
+    faults::TESTS,
     module::TESTS,
     samples::TESTS,
 ];
+
+/// Those that take minutes, and do not depend on the machine.
+pub const LONG: &[&[Test]] = &[junk::TESTS, storms::TESTS];

@@ -24,7 +24,7 @@ super::tests! {
 }
 
 /// Unloads the module, and checks that nothing of it is left; loads it again.
-fn check_reload() -> Result<()> {
+pub(super) fn check_reload() -> Result<()> {
     rmmod("slowpath")?;
     ensure!(!is_loaded(), "the directory is still there");
     ensure!(
@@ -126,8 +126,13 @@ fn module_unload_with_open_file() -> Result<()> {
 }
 
 fn module_reload_hundred_times() -> Result<()> {
+    reload(100)
+}
+
+/// Unloads the module and loads it, again and again, with busy tasks attached.
+pub(super) fn reload(times: u32) -> Result<()> {
     let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
-    for _ in 0..100 {
+    for _ in 0..times {
         for child in &children {
             attach(child.pid)?;
         }
@@ -141,7 +146,7 @@ fn module_reload_hundred_times() -> Result<()> {
 }
 
 /// Memory in use by the kernel's allocators, in KiB.
-fn kernel_memory() -> Result<i64> {
+pub(super) fn kernel_memory() -> Result<i64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let mut sum = 0;
     for key in ["SUnreclaim:", "Percpu:", "VmallocUsed:"] {

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A hundred thousand random writes to the files: nothing changes but by a write that was taken, and
+//! none is taken that is not valid.
+
+use crate::{
+    process::{Child, Puppet},
+    slowpath::{attach, detach, read, state, tasks, Policy, Task, CONFIGFS, SYSFS},
+};
+use anyhow::{ensure, Context, Result};
+use fastrand::Rng;
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+};
+
+super::tests! {
+    junk_is_refused
+    junk_from_many_writers
+}
+
+/// Words of the files' languages, of which most of a write is made.
+const WORDS: &[&str] = &[
+    "0",
+    "1",
+    "2",
+    "-1",
+    "all",
+    "none",
+    "junk",
+    "other",
+    "auto",
+    "iret",
+    "enforce",
+    "log",
+    "allow",
+    "default",
+    "getppid",
+    "openat",
+    "errno",
+    "EPERM",
+    "return",
+    "delay",
+    "20ms",
+    "signal",
+    "trap",
+    "kill_process",
+    "redirect",
+    "set",
+    "after",
+    "when",
+    "3+2",
+    "arg0",
+    "==",
+    "&",
+    "0x10",
+    "arch",
+    "i386",
+    "x86_64",
+    "4294967296",
+    "18446744073709551616",
+    "#",
+    "\n",
+    "\n",
+    " ",
+    "\t",
+    "\0",
+    "\u{e4}",
+];
+
+/// Something to write: bytes, words, a valid value with an error in it, or a valid value.
+fn junk(random: &mut Rng, valid: &[&str]) -> Vec<u8> {
+    let bytes = |random: &mut Rng, most| -> Vec<u8> {
+        let len = random.usize(1..=most);
+        (0..len).map(|_| random.u8(..)).collect()
+    };
+    let mut text = valid[random.usize(..valid.len())].as_bytes().to_vec();
+    match random.u32(..100) {
+        0..20 => bytes(random, 40),
+        20 => bytes(random, 5000),
+        // More than any file takes; a file of sysfs takes 4095.
+        21 => bytes(random, 80_000),
+        22..60 => {
+            let words = (0..random.usize(1..8)).map(|_| WORDS[random.usize(..WORDS.len())]);
+            words
+                .collect::<Vec<_>>()
+                .join(["", " "][random.usize(..2)])
+                .into()
+        }
+        60..90 => {
+            let at = random.usize(..=text.len());
+            match random.u32(..3) {
+                0 => text.insert(at, random.u8(..)),
+                // A write of nothing is none.
+                1 => text.truncate(at.max(1)),
+                _ if at < text.len() => text[at] ^= 1 << random.u32(..8),
+                _ => text.extend_from_slice(b"\n\n"),
+            }
+            text
+        }
+        _ => {
+            if random.bool() {
+                text.push(b'\n');
+            }
+            text
+        }
+    }
+}
+
+/// A file, and what may be written to it.
+struct Target {
+    path: PathBuf,
+    valid: &'static [&'static str],
+}
+
+const SWITCH: &[&str] = &["0", "1"];
+
+fn targets(task: Task, policy: &Policy) -> Vec<Target> {
+    let root = |name: &str| PathBuf::from(format!("{SYSFS}/{name}"));
+    let target = |path, valid| Target { path, valid };
+    vec![
+        target(root("enabled"), SWITCH),
+        target(root("force_all"), SWITCH),
+        target(task.path("enabled"), SWITCH),
+        target(task.path("inherit"), SWITCH),
+        target(task.path("exit_path"), &["auto", "iret"]),
+        target(task.path("policy"), &["none", "junk"]),
+        target(policy.path("mode"), &["enforce", "log"]),
+        target(
+            policy.path("rules"),
+            &[
+                "default log\ngetppid errno EPERM",
+                "getppid arg0 & 0xff == 3 return -7 when 3+2",
+                "openat arch i386 delay 20ms\nkill arg1 == 9 signal SIGUSR1",
+            ],
+        ),
+    ]
+}
+
+/// Writes, in one piece or two, or somewhere into the file.
+fn put(random: &mut Rng, target: &Target, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(&target.path)?;
+    let whole = |written| match written == text.len() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WriteZero.into()),
+    };
+    match random.u32(..10) {
+        0 => {
+            let (first, rest) = text.split_at(random.usize(1..=text.len()));
+            file.write_all(first)?;
+            file.write_all(rest)
+        }
+        1 => whole(file.write_at(text, random.u64(..100))?),
+        _ => whole(file.write(text)?),
+    }
+}
+
+/// What a value is without the newline that it may have.
+fn value(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+fn junk_is_refused() -> Result<()> {
+    const WRITES: u32 = 60_000;
+
+    let puppet = Puppet::new(|_| 0)?;
+    let task = attach(puppet.tid())?;
+    let policy = Policy::new("junk", "getppid errno EPERM")?;
+    let targets = targets(task, &policy);
+    let mut random = Rng::with_seed(1);
+    let mut taken = vec![0; targets.len()];
+    let mut all = state()?;
+    for i in 0..WRITES {
+        let n = random.usize(..targets.len());
+        let target = &targets[n];
+        let rules = target.path == policy.path("rules");
+        let text = junk(&mut random, target.valid);
+        let before = read(&target.path)?;
+        let result = put(&mut random, target, &text);
+        let after = read(&target.path)?;
+        let what = || {
+            let shown = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
+            format!(
+                "write {i} to {}: {shown:?}: {result:?}",
+                target.path.display()
+            )
+        };
+        if after != before {
+            // The first of two pieces may have been taken, and the second not.
+            ensure!(
+                rules || target.valid.contains(&after.as_str()),
+                "{}: now {after:?}",
+                what()
+            );
+            taken[n] += 1;
+        }
+        match &result {
+            Ok(()) if !rules => {
+                let end =
+                    text.ends_with(after.as_bytes()) || value(&text).ends_with(after.as_bytes());
+                ensure!(end, "{}: now {after:?}", what());
+            }
+            Ok(()) => {
+                // What is read is the same rules again.
+                policy.set("rules", &after)?;
+                ensure!(policy.get("rules")? == after, "{}: now {after:?}", what());
+            }
+            Err(error) => {
+                let errno = error.raw_os_error();
+                let known = [libc::EINVAL, libc::E2BIG, libc::ENOENT, libc::EFBIG].map(Some);
+                ensure!(errno.is_none() || known.contains(&errno), "{}", what());
+            }
+        }
+        if i % 1000 == 0 {
+            // Put what this loop has written to where it was: the rest must be as before.
+            all = unchanged_but(&targets, &all).with_context(what)?;
+        }
+    }
+    for (target, taken) in targets.iter().zip(&taken) {
+        ensure!(
+            *taken > 100,
+            "{}: only {taken} were taken",
+            target.path.display()
+        );
+    }
+    detach(task.tid)?;
+    junk_tids(random)
+}
+
+/// Checks that all lines of the state are as before, but for those of the targets; returns it.
+fn unchanged_but(targets: &[Target], before: &str) -> Result<String> {
+    let now = state()?;
+    let others = |state: &str| -> Vec<String> {
+        let target = |line: &&str| {
+            let of = |target: &Target| line.starts_with(&format!("{}: ", target.path.display()));
+            targets.iter().any(of)
+        };
+        state
+            .lines()
+            .filter(|line| !target(line))
+            .map(String::from)
+            .collect()
+    };
+    ensure!(others(before) == others(&now), "changed\n{before}to\n{now}");
+    Ok(now)
+}
+
+/// The files that take the number of a task: what they take is a number, and that of a task.
+fn junk_tids(mut random: Rng) -> Result<()> {
+    let puppets = (0..4)
+        .map(|_| Puppet::new(|_| 0))
+        .collect::<Result<Vec<_>>>()?;
+    let tids: Vec<String> = puppets
+        .iter()
+        .map(|puppet| puppet.tid().to_string())
+        .collect();
+    let valid: Vec<&str> = tids.iter().map(String::as_str).collect();
+    let mut attached: Vec<i32> = Vec::new();
+    let mut taken = [0; 2];
+    for _ in 0..10_000 {
+        let detaching = random.bool();
+        let target = Target {
+            path: format!("{SYSFS}/{}", ["attach", "detach"][usize::from(detaching)]).into(),
+            valid: &[],
+        };
+        let text = junk(&mut random, &valid);
+        let result = OpenOptions::new()
+            .write(true)
+            .open(&target.path)?
+            .write(&text);
+        let shown = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
+        if result.is_ok() {
+            taken[usize::from(detaching)] += 1;
+            let text = std::str::from_utf8(value(&text)).context("not text")?;
+            if detaching && text == "all" {
+                attached.clear();
+            } else {
+                let tid: i32 = text
+                    .parse()
+                    .with_context(|| format!("{text:?} was taken"))?;
+                ensure!(text.bytes().all(|c| c.is_ascii_digit()), "{text:?} was taken");
+                ensure!(attached.contains(&tid) == detaching, "{text}: {attached:?}");
+                match detaching {
+                    true => attached.retain(|t| *t != tid),
+                    false => attached.push(tid),
+                }
+            }
+        }
+        attached.sort_unstable();
+        let now = tasks()?;
+        ensure!(
+            now == attached,
+            "{shown:?}: {result:?}: {now:?}, not {attached:?}"
+        );
+    }
+    ensure!(taken.iter().all(|n| *n > 100), "only {taken:?} were taken");
+    Ok(())
+}
+
+/// Each file has a value that somebody wrote at the end.
+fn junk_from_many_writers() -> Result<()> {
+    const WRITERS: u64 = 4;
+    const WRITES: u32 = 8_000;
+
+    let puppet = Puppet::new(|_| 0)?;
+    let task = attach(puppet.tid())?;
+    let policy = Policy::new("junk", "getppid errno EPERM")?;
+    let targets = targets(task, &policy);
+    let all = state()?;
+    let writer = |seed| {
+        let targets = &targets;
+        Child::run(move || {
+            let mut random = Rng::with_seed(seed);
+            for _ in 0..WRITES {
+                let target = &targets[random.usize(..targets.len())];
+                let text = junk(&mut random, target.valid);
+                let _ = put(&mut random, target, &text);
+            }
+            Ok(())
+        })
+    };
+    let writers = (1..=WRITERS).map(writer).collect::<Result<Vec<_>>>()?;
+    for writer in writers {
+        writer.wait_success()?;
+    }
+    unchanged_but(&targets, &all)?;
+    for target in &targets {
+        let text = read(&target.path)?;
+        if target.path == policy.path("rules") {
+            policy.set("rules", &text)?;
+            ensure!(policy.get("rules")? == text, "{text:?}");
+        } else {
+            let name = target.path.display();
+            ensure!(target.valid.contains(&text.as_str()), "{name}: {text:?}");
+        }
+    }
+    ensure!(tasks()? == [task.tid], "{:?}", tasks()?);
+    task.set("policy", "none")?;
+    drop(policy);
+    ensure!(fs::read_dir(CONFIGFS)?.next().is_none(), "a policy is left");
+    Ok(())
+}

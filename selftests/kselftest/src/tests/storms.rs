@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Storms: everything at once, for a number of rounds and a time at most. Afterwards nothing is left,
+//! and the counters are right.
+
+use super::module::{check_reload, kernel_memory, reload};
+use crate::{
+    process::{self, getppid, gettid, kill, pause, reap, syscall, until, Child, Puppet, Shared},
+    slowpath::{attach, detach, reset, set, tasks, write, Policy, Task, CONFIGFS},
+    tracee::Tracee,
+};
+use anyhow::{ensure, Context, Result};
+use fastrand::Rng;
+use std::{
+    fs, io,
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    thread,
+    time::{Duration, Instant},
+};
+
+super::tests! {
+    storm_of_attachments
+    storm_of_switches
+    storm_of_policies
+    storm_of_kills
+    storm_of_children
+    storm_of_reloads
+}
+
+const TIME: Duration = Duration::from_secs(90);
+
+/// Counts to `most`, or as far as it comes in the time.
+fn rounds(most: u64) -> impl Iterator<Item = u64> {
+    let start = Instant::now();
+    (0..most).take_while(move |_| start.elapsed() < TIME)
+}
+
+/// What changes the calls of the tasks below, each in a way that they know.
+const RULES: &[&str] = &[
+    "getpriority return 5 when 2+2",
+    "sched_get_priority_max errno EPERM when 3+3",
+    "clock_nanosleep delay 1ms when 5+5",
+    "getuid after return 7",
+    "getgid set arg0 3",
+    "geteuid redirect getegid",
+    "sched_getscheduler signal SIGWINCH",
+];
+
+/// Makes calls, each of which has its result, or the policy's.
+fn make_calls() -> Result<()> {
+    for (nr, results) in [
+        (libc::SYS_getpriority, [20, 5]),
+        (libc::SYS_sched_get_priority_max, [0, EPERM]),
+        (libc::SYS_getuid, [0, 7]),
+        (libc::SYS_getgid, [0, 0]),
+        (libc::SYS_geteuid, [0, 0]),
+        (libc::SYS_sched_getscheduler, [0, EINTR]),
+    ] {
+        let result = syscall(nr, [0; 6]);
+        ensure!(results.contains(&result), "call {nr} returns {result}");
+    }
+    Ok(())
+}
+
+const EPERM: i64 = -(libc::EPERM as i64);
+const EINTR: i64 = -(libc::EINTR as i64);
+
+fn process_group() -> i32 {
+    // SAFETY: Has no memory effects.
+    unsafe { libc::getpgrp() }
+}
+
+fn fork_one(child: impl FnOnce()) -> Result<()> {
+    let child = Child::fork(|| {
+        child();
+        0
+    })?;
+    child.wait()?;
+    Ok(())
+}
+
+fn dump_core() {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is valid.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) };
+    // The test's allocator and its locks are not needed any more.
+    process::raise(libc::SIGABRT);
+}
+
+/// Steps a child from syscall to syscall.
+fn trace() -> Result<()> {
+    let child = Child::fork(|| loop {
+        getppid();
+    })?;
+    let tracee = Tracee::seize(child, libc::PTRACE_O_EXITKILL)?;
+    tracee.interrupt()?;
+    loop {
+        tracee.request(libc::PTRACE_SYSCALL, 0)?;
+        tracee.wait()?;
+    }
+}
+
+/// Endless work that takes tasks through one state after another.
+const WORK: &[fn() -> Result<()>] = &[
+    make_calls,
+    make_calls,
+    || {
+        thread::sleep(Duration::from_micros(100));
+        Ok(())
+    },
+    || {
+        pause();
+        Ok(())
+    },
+    || fork_one(|| ()),
+    || fork_one(|| drop(make_calls())),
+    || fork_one(dump_core),
+    || {
+        // Of no effect if a policy is in the way of starting it.
+        let _ = Command::new("/bin/true").status();
+        Ok(())
+    },
+    || thread::spawn(make_calls).join().unwrap_or(Ok(())),
+    trace,
+];
+
+/// The tasks that a storm goes over: one process for each kind of work, and all that they start.
+struct Crowd {
+    children: Vec<Child>,
+    core_pattern: String,
+}
+
+const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
+impl Crowd {
+    fn new() -> Result<Self> {
+        let core_pattern = fs::read_to_string(CORE_PATTERN)?;
+        let core = std::env::temp_dir().join("storm-core");
+        fs::write(CORE_PATTERN, core.display().to_string())?;
+        let children = WORK.iter().map(|work| {
+            Child::run(|| loop {
+                work()?;
+            })
+        });
+        Ok(Self {
+            children: children.collect::<Result<_>>()?,
+            core_pattern,
+        })
+    }
+
+    /// Checks that all are there still, as no result was wrong; and ends them.
+    fn end(self) -> Result<()> {
+        for (i, child) in self.children.iter().enumerate() {
+            let mut status = 0;
+            // SAFETY: `status` is valid for writes.
+            let pid = unsafe { libc::waitpid(child.pid, &mut status, libc::WNOHANG) };
+            ensure!(pid == 0, "the task of kind {i} has ended: {status:#x}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = fs::write(CORE_PATTERN, &self.core_pattern);
+    }
+}
+
+/// The tasks of a process group, but its leader and those that are spared.
+fn victims(group: i32, spared: &[i32]) -> Result<Vec<i32>> {
+    let mut tids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        // SAFETY: Has no memory effects.
+        if pid == group || spared.contains(&pid) || unsafe { libc::getpgid(pid) } != group {
+            continue;
+        }
+        // It may be gone by now.
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            tids.extend(thread.file_name().to_string_lossy().parse::<i32>());
+        }
+    }
+    ensure!(!tids.is_empty(), "nobody is left");
+    Ok(tids)
+}
+
+/// A write that may come too late, or too early.
+fn try_to(result: Result<()>, what: &str) -> Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    match error.downcast_ref().and_then(io::Error::raw_os_error) {
+        Some(libc::ESRCH | libc::EBUSY | libc::ENOENT | libc::ENODEV | libc::EPERM) => Ok(()),
+        _ => Err(error).with_context(|| what.to_string()),
+    }
+}
+
+/// Attaches, changes and detaches victims.
+fn disturb(random: &mut Rng, tids: &[i32]) -> Result<()> {
+    let task = Task {
+        tid: tids[random.usize(..tids.len())],
+    };
+    let tid = task.tid.to_string();
+    let switch = ["0", "1"][random.usize(..2)];
+    match random.u32(..12) {
+        0..4 => try_to(set("attach", &tid).map_err(Into::into), "attach"),
+        4 | 5 => try_to(set("detach", &tid).map_err(Into::into), "detach"),
+        6 => try_to(task.set("inherit", switch), "inherit"),
+        7 => try_to(task.set("enabled", switch), "enabled"),
+        8 => try_to(
+            task.set("policy", ["none", "storm"][random.usize(..2)]),
+            "policy",
+        ),
+        9 => try_to(
+            task.set("exit_path", ["auto", "iret"][random.usize(..2)]),
+            "exit_path",
+        ),
+        10 => {
+            let signal = [libc::SIGSTOP, libc::SIGCONT, libc::SIGCONT, libc::SIGWINCH];
+            kill(task.tid, signal[random.usize(..signal.len())]);
+            Ok(())
+        }
+        _ => try_to(task.stat("entries").map(drop), "entries"),
+    }
+}
+
+/// Turns the switches that are for all.
+fn turn_switches(random: &mut Rng, tids: &[i32]) -> Result<()> {
+    let switch = ["0", "1"][random.usize(..2)];
+    match random.u32(..10) {
+        0 => set("enabled", switch).context("enabled"),
+        1 => set("force_all", switch).context("force_all"),
+        2 => set("detach", "all").context("detach all"),
+        _ => disturb(random, tids),
+    }
+}
+
+/// Makes, replaces, and removes policies.
+fn change_policies(random: &mut Rng, tids: &[i32]) -> Result<()> {
+    let policy = format!("{CONFIGFS}/storm");
+    let other = format!("{CONFIGFS}/storm-{}", random.u32(..3));
+    match random.u32(..10) {
+        0..3 => {
+            let mut rules = RULES.to_vec();
+            random.shuffle(&mut rules);
+            rules.truncate(random.usize(..=RULES.len()));
+            rules.push("default allow");
+            write(policy + "/rules", rules.join("\n")).context("rules")
+        }
+        3 => write(policy + "/mode", ["enforce", "log"][random.usize(..2)]).context("mode"),
+        4 => fs::create_dir(other).or_else(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => Ok(()),
+            _ => Err(error).context("mkdir"),
+        }),
+        5 => try_to(fs::remove_dir(other).map_err(Into::into), "rmdir"),
+        6 => {
+            let task = Task {
+                tid: tids[random.usize(..tids.len())],
+            };
+            try_to(task.set("policy", &other[CONFIGFS.len() + 1..]), "policy")
+        }
+        _ => disturb(random, tids),
+    }
+}
+
+/// Processes that call a function again and again, each with a seed.
+fn disturbers(most: u64, spared: &[i32], f: Disturb) -> Result<Vec<Child>> {
+    let group = process_group();
+    let disturber = |seed| {
+        Child::run(|| {
+            // Nobody stops the others.
+            // SAFETY: Has no memory effects.
+            ensure!(unsafe { libc::setpgid(0, 0) } == 0, "setpgid");
+            let mut random = Rng::with_seed(seed);
+            let mut tids = Vec::new();
+            for round in rounds(most) {
+                if round % 20 == 0 {
+                    tids = victims(group, spared)?;
+                }
+                f(&mut random, &tids).with_context(|| format!("seed {seed}, round {round}"))?;
+            }
+            Ok(())
+        })
+    };
+    (1..=3).map(disturber).collect()
+}
+
+type Disturb = fn(&mut Rng, &[i32]) -> Result<()>;
+
+/// Nothing is left in sysfs, nor in the kernel: unloading waits for each attachment to be freed.
+fn nothing_is_left(memory: i64) -> Result<()> {
+    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    reset()?;
+    check_reload()?;
+    let more = kernel_memory()? - memory;
+    // An attachment has more than a page. Storms make thousands of them.
+    ensure!(more < 8192, "{more} KiB more are in use");
+    Ok(())
+}
+
+/// Runs a storm, and meanwhile `f`, whose tasks are spared.
+fn storm(
+    most: u64,
+    spared: &[i32],
+    disturb: Disturb,
+    f: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let policy = Policy::new("storm", &RULES.join("\n"))?;
+    let crowd = Crowd::new()?;
+    let disturbers = disturbers(most, spared, disturb)?;
+    f()?;
+    for child in disturbers {
+        child.wait_success()?;
+    }
+    crowd.end()?;
+    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    drop(policy);
+    Ok(())
+}
+
+/// The kernel's own caches have grown after the first.
+fn two_storms(most: u64, disturb: Disturb) -> Result<()> {
+    storm(most / 10, &[], disturb, || Ok(()))?;
+    nothing_is_left(i64::MAX / 2)?;
+    let memory = kernel_memory()?;
+    storm(most, &[], disturb, || Ok(()))?;
+    nothing_is_left(memory)
+}
+
+fn storm_of_switches() -> Result<()> {
+    two_storms(4000, turn_switches)
+}
+
+fn storm_of_policies() -> Result<()> {
+    two_storms(4000, change_policies)
+}
+
+/// Those that nobody disturbs are counted to the last call, and judged as their policy says.
+fn storm_of_attachments() -> Result<()> {
+    const CALLS: u64 = 1000;
+    /// What a command to a puppet costs: the reply, and the next wait.
+    const COMMAND: u64 = 2;
+
+    let memory = kernel_memory()?;
+    let policy = Policy::new("spared", "getppid return 5 when 2+2")?;
+    let mut puppets = Vec::new();
+    for _ in 0..3 {
+        let puppet = Puppet::new(|_| (0..CALLS).filter(|_| getppid() == 5).count() as i64)?;
+        puppet.until_idle()?;
+        let task = attach(puppet.tid())?;
+        task.set("policy", "spared")?;
+        puppets.push((puppet, task, task.stat("entries")?, task.stat("exits")?));
+    }
+    let spared: Vec<i32> = puppets.iter().map(|(puppet, ..)| puppet.tid()).collect();
+    let mut made = 0;
+    let result = storm(4000, &spared, disturb, || {
+        for _ in rounds(100) {
+            for (puppet, ..) in &mut puppets {
+                puppet.send(0)?;
+            }
+            for (puppet, ..) in &mut puppets {
+                let changed = puppet.reply()?;
+                ensure!(
+                    changed == CALLS as i64 / 2,
+                    "{changed} of {CALLS} were judged"
+                );
+                puppet.until_idle()?;
+            }
+            made += 1;
+        }
+        for (puppet, task, entries, exits) in &puppets {
+            let tid = puppet.tid();
+            let counted = [task.stat("entries")? - entries, task.stat("exits")? - exits];
+            ensure!(
+                counted == [made * (CALLS + COMMAND); 2],
+                "{tid}: {counted:?} in {made} rounds"
+            );
+            ensure!(task.stat("return")? == made * CALLS / 2, "{tid}: return");
+            detach(tid)?;
+        }
+        Ok(())
+    });
+    result?;
+    drop((puppets, policy));
+    nothing_is_left(memory)
+}
+
+/// Tasks are killed wherever they are: in a hook, in a delay, in a call that was changed, in fork.
+fn storm_of_kills() -> Result<()> {
+    let memory = kernel_memory()?;
+    let rules = RULES.join("\n") + "\ngetppid delay 1ms\ngetpgrp after errno EIO";
+    let policy = Policy::new("storm", &rules)?;
+    let victim = || loop {
+        getppid();
+        syscall(libc::SYS_getpgrp, [0; 6]);
+        let _ = make_calls();
+        let _ = fork_one(|| drop(make_calls()));
+    };
+    let killer = |seed| {
+        Child::run(move || {
+            let mut random = Rng::with_seed(seed);
+            let inherit = seed % 2 == 0;
+            if inherit {
+                let task = attach(gettid())?;
+                task.set("policy", "storm")?;
+                task.set("inherit", "1")?;
+            }
+            for _ in rounds(400) {
+                let child = Child::fork(victim)?;
+                if !inherit {
+                    let task = attach(child.pid)?;
+                    task.set("inherit", "1")?;
+                    task.set("policy", "storm")?;
+                }
+                for _ in 0..random.u32(..100) {
+                    syscall(libc::SYS_sched_yield, [0; 6]);
+                }
+                child.kill(libc::SIGKILL);
+                let status = child.wait()?;
+                ensure!(status == 256 + libc::SIGKILL, "it ended with {status}");
+            }
+            Ok(())
+        })
+    };
+    for child in (1..=4).map(killer).collect::<Result<Vec<_>>>()? {
+        child.wait_success()?;
+    }
+    // Children of those that were killed end by themselves.
+    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    drop(policy);
+    nothing_is_left(memory)
+}
+
+/// Thousands of children that inherit, while the policy is replaced: each call is counted, and each
+/// refusal.
+fn storm_of_children() -> Result<()> {
+    const CHILDREN: u64 = 200;
+    const CALLS: u64 = 5;
+
+    static REFUSED: Shared<AtomicU64> = Shared::new();
+
+    let memory = kernel_memory()?;
+    let policy = Policy::new("storm", "getppid errno EPERM")?;
+    REFUSED.store(0, SeqCst);
+    let mut parents = Vec::new();
+    for _ in 0..4 {
+        let puppet = Puppet::new(|_| {
+            for _ in 0..CHILDREN {
+                let pid = syscall(libc::SYS_fork, [0; 6]) as i32;
+                if pid == 0 {
+                    let refused = (0..CALLS).filter(|_| getppid() == EPERM).count();
+                    REFUSED.fetch_add(refused as u64, SeqCst);
+                    process::exit(0);
+                }
+                if reap(pid).ok() != Some(0) {
+                    return -1;
+                }
+            }
+            0
+        })?;
+        puppet.until_idle()?;
+        let task = attach(puppet.tid())?;
+        task.set("inherit", "1")?;
+        task.set("policy", "storm")?;
+        parents.push((puppet, task, task.stat("entries")?));
+    }
+    let mut made = 0;
+    for _ in rounds(6) {
+        for (parent, ..) in &mut parents {
+            parent.send(0)?;
+        }
+        for version in 0..100 {
+            let verdict = ["errno EPERM", "allow", "log"][version % 3];
+            policy.set("rules", &format!("getppid {verdict}"))?;
+        }
+        for (parent, ..) in &mut parents {
+            ensure!(parent.reply()? == 0, "a child has failed");
+            parent.until_idle()?;
+        }
+        made += 1;
+    }
+    let mut refused = 0;
+    for (_, task, entries) in &parents {
+        let counted = task.stat("entries")? - entries;
+        // fork and wait4; a child's, and its exit_group; reply and the next wait.
+        let want = made * (CHILDREN * (2 + CALLS + 1) + 2);
+        ensure!(counted == want, "{counted} of {want} calls were counted");
+        refused += task.stat("errno")?;
+        ensure!(task.get("members")? == "1", "members");
+    }
+    let seen = REFUSED.load(SeqCst);
+    ensure!(
+        refused == seen,
+        "{refused} were refused, the children saw {seen}"
+    );
+    drop(parents);
+    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    drop(policy);
+    nothing_is_left(memory)
+}
+
+fn storm_of_reloads() -> Result<()> {
+    reload(1000)
+}
