@@ -20,6 +20,15 @@ run-server: $(B)/module.stamp	## Put a policy on a running nginx, under load in 
 test: $(B)/module.stamp	## Run every test: on the host, in the VM, KUnit
 	@scripts/test
 
+test-debug: $(B)/module.stamp	## Run the kselftests on kernels with KASAN, lockdep, KCSAN
+	@scripts/test-debug
+
+test-load: $(B)/module.stamp	## Run a general load, half of it attached, for ten minutes
+	@scripts/test-load
+
+test-all:	## Run all tests, for some hours; ARGS=--resume goes on after what has passed
+	@scripts/test-all $(ARGS)
+
 test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
 	@scripts/test-rules
 
@@ -81,4 +90,4 @@ $(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rus
 	@scripts/build-kernel modules
 	@touch $@
 
-.PHONY: help run test test-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: help run run-server test test-debug test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

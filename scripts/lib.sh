@@ -62,13 +62,15 @@ kernel_make() {
 }
 
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
-# use_kernel test|plain|mainline
+# use_kernel test|plain|mainline|debug|kcsan
 use_kernel() {
 	case $1 in
 	test) fragments='kernel slowpath test' ;;
 	plain) OBJ=$BUILD/obj-plain fragments='kernel slowpath' ;;
 	mainline) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-mainline fragments=kernel ;;
-	*) die "there is no kernel '$1': it is one of test, plain, mainline" ;;
+	debug) OBJ=$BUILD/obj-debug fragments='kernel slowpath test checks debug' ;;
+	kcsan) OBJ=$BUILD/obj-kcsan fragments='kernel slowpath test checks kcsan' ;;
+	*) die "there is no kernel '$1': it is one of test, plain, mainline, debug, kcsan" ;;
 	esac
 }
 

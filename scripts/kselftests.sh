@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced after lib.sh: runs kselftests in VMs, and adds up results.
+
+passed=0 failed=0 skipped=0 broken='' table=''
+
+# Adds up the results in a KTAP file.
+# count WHAT FILE
+count() {
+	local ok not_ok skip
+	skip=$(grep -cE '^ *ok .* # SKIP' "$2" || true)
+	ok=$(($(grep -cE '^ *ok ' "$2" || true) - skip))
+	not_ok=$(grep -cE '^ *not ok ' "$2" || true)
+	grep -E '^ *not ok ' "$2" >&2 || true
+	add "$1" $ok $not_ok $skip
+}
+
+# add WHAT PASSED FAILED SKIPPED
+add() {
+	passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+	table+=$(printf '%-20s %7d %7d %7d' "$@")$'\n'
+}
+
+# The machines, what scripts/boot is told for each, and behind "--" which tests, if not all. The CPU
+# models differ in the mitigations that they need: "intel" needs page-table isolation and buffer
+# clearing; "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the
+# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL.
+machines='
+	default
+	one-cpu      --cpus 1
+	four-cpus    --cpus 4 -- --long
+	intel        --cpu Skylake-Client
+	amd          --cpu EPYC
+	amd-zen2     --cpu EPYC-Rome
+	unmitigated  --cpu Skylake-Client --append mitigations=off
+	no-fastpath  --append syscall_fastpath=off
+	lean         --append syscall_fastpath=lean
+	no-x32       --append syscall.x32=n -- doors_ rule
+	vsyscall     --append vsyscall=emulate -- vsyscall
+	no-vsyscall  --append vsyscall=none -- vsyscall_mode
+'
+# Those of "make test-debug", whose kernels check themselves.
+debug_machines='
+	debug        --kernel debug --cpus 4 -- --long
+	kcsan        --kernel kcsan --cpus 4 -- --long
+'
+
+# run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...
+run_kselftests() {
+	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran
+	shift
+	while [ "$1" != -- ]; do options+=("$1") && shift; done
+	shift
+	say "The kselftests, in the VM: $machine ..."
+	if ! scripts/boot "${options[@]}" --timeout 4000 scripts/guest-test "$@" >"$results"; then
+		broken="the kselftests failed on the machine '$machine'"
+		grep -E '^(#|not ok)' "$results" >&2 || true
+	fi
+	plan=$(sed -n 's/^1\.\.//p' "$results")
+	ran=$(grep -cE '^(ok|not ok) [0-9]' "$results" || true)
+	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ] || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
+	count "$machine" "$results"
+}
+
+# Runs them on each machine of a table, or on those that $ON names.
+# run_machines TABLE [TEST...]
+run_machines() {
+	local all machine row options tests rows=$1
+	shift
+	all=$(awk 'NF { print $1 }' <<<"$rows")
+	for machine in ${ON:-$all}; do
+		grep -qxF "$machine" <<<"$all" || die "there is no machine '$machine': it is one of ${all//$'\n'/, }"
+		row=$(awk -v m="$machine" '$1 == m { $1 = ""; print }' <<<"$rows")
+		read -ra options <<<"${row%% -- *}"
+		tests=("$@")
+		if [ $# = 0 ] && [ "$row" != "${row#* -- }" ]; then read -ra tests <<<"${row#* -- }"; fi
+		run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+	done
+}
+
+# KUnit's tests in our suites, and the examples in the documentation of what is ours.
+# run_kunit NAME BOOT-OPTION...
+run_kunit() {
+	local results=$BUILD/$1.tap
+	say "KUnit, in a VM of its own: $1 ..."
+	scripts/boot "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
+		scripts/guest-kunit >"$results" || broken="KUnit did not run"
+	grep -qE '^ok [0-9]+ rust_slowpath' "$results" || broken="KUnit ran no suite of ours"
+	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }
+		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$results" >"$results.tests"
+	grep -q rust_doctest_kernel_syscall_slowpath "$results.tests" || broken="KUnit ran no example of the documentation"
+	count "$1" "$results.tests"
+}
+
+# Prints the table and the totals, and exits.
+finish() {
+	if [ $skipped != 0 ]; then
+		say "$skipped skipped:"
+		grep -HoE '[a-z0-9_]+ # SKIP.*' "$BUILD"/kselftest-*.tap | sed 's|.*/kselftest-||; s|\.tap||; s|^|  |' >&2
+	fi
+	printf '%-20s %7s %7s %7s\n%s' '' passed failed skipped "$table"
+	[ $failed = 0 ] || broken=${broken:-tests failed}
+	[ -z "$broken" ] || say "error: $broken"
+	echo "$passed passed, $failed failed"
+	[ -z "$broken" ] || exit 1
+	exit 0
+}
