@@ -396,7 +396,7 @@ fn bad_modes_of_files() -> Result<()> {
 }
 
 /// Drops every privilege of this process.
-fn become_nobody() -> bool {
+pub(super) fn become_nobody() -> bool {
     let nobody = [65534, 0, 0, 0, 0, 0];
     syscall(libc::SYS_setgroups, [0; 6]) == 0
         && syscall(libc::SYS_setgid, nobody) == 0

@@ -13,12 +13,13 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 super::tests! {
     junk_is_refused
     junk_from_many_writers
+    junk_for_files_that_are_read
 }
 
 /// Words of the files' languages, of which most of a write is made.
@@ -280,7 +281,10 @@ fn junk_tids(mut random: Rng) -> Result<()> {
                 let tid: i32 = text
                     .parse()
                     .with_context(|| format!("{text:?} was taken"))?;
-                ensure!(text.bytes().all(|c| c.is_ascii_digit()), "{text:?} was taken");
+                ensure!(
+                    text.bytes().all(|c| c.is_ascii_digit()),
+                    "{text:?} was taken"
+                );
                 ensure!(attached.contains(&tid) == detaching, "{text}: {attached:?}");
                 match detaching {
                     true => attached.retain(|t| *t != tid),
@@ -340,5 +344,52 @@ fn junk_from_many_writers() -> Result<()> {
     task.set("policy", "none")?;
     drop(policy);
     ensure!(fs::read_dir(CONFIGFS)?.next().is_none(), "a policy is left");
+    Ok(())
+}
+
+const WRITABLE: &[&str] = &[
+    "attach",
+    "detach",
+    "enabled",
+    "force_all",
+    "inherit",
+    "policy",
+    "exit_path",
+    "rules",
+    "mode",
+];
+
+/// The files below a directory that are only to be read.
+fn read_only(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_only(&path, files)?;
+        } else if !WRITABLE.iter().any(|name| path.ends_with(name)) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Root may not write them either.
+fn junk_for_files_that_are_read() -> Result<()> {
+    let puppet = Puppet::new(|_| 0)?;
+    let task = attach(puppet.tid())?;
+    let policy = Policy::new("junk", "getppid errno EPERM")?;
+    let mut files = Vec::new();
+    read_only(Path::new(SYSFS), &mut files)?;
+    read_only(Path::new(CONFIGFS), &mut files)?;
+    for known in [task.path("members"), policy.path("hits")] {
+        ensure!(
+            files.contains(&known),
+            "{} is not among them",
+            known.display()
+        );
+    }
+    for path in files {
+        let opened = OpenOptions::new().write(true).open(&path);
+        ensure!(opened.is_err(), "{} was opened for writing", path.display());
+    }
     Ok(())
 }

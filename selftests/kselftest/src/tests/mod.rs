@@ -6,9 +6,12 @@ mod attach;
 mod bad_input;
 mod compat;
 mod doors;
+mod escape;
+mod evade;
 mod events;
 mod faults;
 mod inherit;
+mod intrude;
 mod junk;
 mod module;
 mod observe;
@@ -70,6 +73,9 @@ pub const ALL: &[&[Test]] = &[
     vsyscall::TESTS,
     strace::TESTS,
     bad_input::TESTS,
+    escape::TESTS,
+    evade::TESTS,
+    intrude::TESTS,
     faults::TESTS,
     module::TESTS,
     samples::TESTS,

@@ -176,7 +176,7 @@ fn policy_replaced_at_full_speed() -> Result<()> {
             format!("getppid arg0 == 7 errno {errno}")
         } else {
             format!(
-                "getppid errno {errno} when 60000\ngetppid arg0 == 8 allow\n\
+                "getppid arg0 == 9 errno {errno} when 3\ngetppid arg0 == 8 allow\n\
                  getppid arg0 == 7 errno {errno}\ndefault errno EDOM\n\
                  read allow\nwrite allow\nsched_yield allow\nexit_group allow"
             )
@@ -373,10 +373,11 @@ fn policy_failed_write_keeps_rules() -> Result<()> {
 
 /// A seccomp filter for this task, for good, with this action for one syscall.
 pub(super) fn seccomp(nr: i64, action: u32) -> Result<()> {
-    seccomp_with(nr, action, 0)
+    seccomp_with(nr, action, 0).map(drop)
 }
 
-pub(super) fn seccomp_with(nr: i64, action: u32, flags: libc::c_ulong) -> Result<()> {
+/// Returns the descriptor, if the flags ask for one.
+pub(super) fn seccomp_with(nr: i64, action: u32, flags: libc::c_ulong) -> Result<i32> {
     let filter = [
         libc::sock_filter {
             code: 0x20,
@@ -417,8 +418,8 @@ pub(super) fn seccomp_with(nr: i64, action: u32, flags: libc::c_ulong) -> Result
                 &program,
             ) as i32
     };
-    ensure!(ret == 0, "seccomp");
-    Ok(())
+    ensure!(ret >= 0, "seccomp");
+    Ok(ret)
 }
 
 fn policy_seccomp_still_judges() -> Result<()> {

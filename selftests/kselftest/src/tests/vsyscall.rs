@@ -138,6 +138,7 @@ fn vsyscall_is_judged() -> Result<()> {
 fn vsyscall_is_no_way_around() -> Result<()> {
     emulated()?;
     let mut puppet = Puppet::new(|i| ALL[usize::from(i)].plain())?;
+    puppet.until_idle()?;
     let policy = Policy::new("test", "default errno EPERM\nread allow\nwrite allow")?;
     attach(puppet.tid())?.set("policy", "test")?;
     for own in [true, false] {
