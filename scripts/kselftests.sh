@@ -45,8 +45,8 @@ machines='
 # have periodic ones. KCSAN is for what changes while others look at it.
 periodic='--append highres=off --append nohz=off'
 debug_machines="
-	debug        --kernel debug --cpus 4 $periodic -- --long
-	kcsan        --kernel kcsan --cpus 4 $periodic -- storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
+	debug        --kernel debug --cpus 4 $periodic -- --patience 4 --long
+	kcsan        --kernel kcsan --cpus 4 $periodic -- --patience 4 storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
 # run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...

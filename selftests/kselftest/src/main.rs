@@ -21,6 +21,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     process::{exit, Command, ExitCode, Stdio},
+    sync::atomic::Ordering::Relaxed,
 };
 
 /// Why a test cannot run here.
@@ -49,6 +50,9 @@ struct Args {
     /// Run those that take minutes as well
     #[arg(long)]
     long: bool,
+    /// Give them so many times as long before they are taken for hung, on a kernel that is slow
+    #[arg(long, default_value_t = 1, value_name = "FACTOR")]
+    patience: u32,
     /// Only list their names
     #[arg(long)]
     list: bool,
@@ -67,10 +71,11 @@ fn is_long(test: Test) -> bool {
         .any(|group| group.iter().any(|t| t.0 == test.0))
 }
 
-fn exec(test: Test) -> ! {
+fn exec(test: Test, patience: u32) -> ! {
     let limit = if is_long(test) { LONG_LIMIT } else { LIMIT };
     // SAFETY: Has no memory effects; the signal's default action ends this process.
-    unsafe { libc::alarm(limit) };
+    unsafe { libc::alarm(limit * patience) };
+    process::PATIENCE.store(patience, Relaxed);
     let result = slowpath::reset().and_then(|()| test.1());
     let status = match result {
         Ok(()) => 0,
@@ -92,11 +97,11 @@ fn exec(test: Test) -> ! {
 }
 
 /// Runs a test in a process of its own; returns its KTAP line's end and its messages.
-fn spawn(test: Test) -> Result<(bool, String, String)> {
+fn spawn(test: Test, patience: u32) -> Result<(bool, String, String)> {
     // A file, not a pipe: a child that the test leaves behind must not keep us waiting.
     let stderr = std::env::temp_dir().join(format!("slowpath-{}", test.0));
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exec", test.0])
+        .args(["--exec", test.0, "--patience", &patience.to_string()])
         .stdin(Stdio::null())
         .stderr(File::create(&stderr)?)
         .process_group(0)
@@ -130,7 +135,7 @@ fn main() -> ExitCode {
 
     if let Some(name) = args.exec {
         match all.iter().find(|t| t.0 == name) {
-            Some(&test) => exec(test),
+            Some(&test) => exec(test, args.patience),
             None => exit(2),
         }
     }
@@ -152,8 +157,8 @@ fn main() -> ExitCode {
     println!("KTAP version 1\n1..{}", chosen.len());
     let mut failed = 0;
     for (i, &test) in chosen.iter().enumerate() {
-        let (ok, end, messages) =
-            spawn(test).unwrap_or_else(|e| (false, String::new(), format!("{e:#}\n")));
+        let (ok, end, messages) = spawn(test, args.patience)
+            .unwrap_or_else(|e| (false, String::new(), format!("{e:#}\n")));
         for line in messages.lines() {
             println!("# {line}");
         }

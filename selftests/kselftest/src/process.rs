@@ -14,14 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take. Only a failure waits for it.
+/// How long anything may take, and how many times as long here. Only a failure waits for it.
 const LIMIT: Duration = Duration::from_secs(60);
+pub static PATIENCE: AtomicU32 = AtomicU32::new(1);
 
 /// Waits until a condition holds.
 pub fn until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
+    let limit = LIMIT * PATIENCE.load(SeqCst);
     while !condition()? {
-        ensure!(start.elapsed() < LIMIT, "{what}: not so within {LIMIT:?}");
+        ensure!(start.elapsed() < limit, "{what}: not so within {limit:?}");
         syscall(libc::SYS_sched_yield, [0; 6]);
     }
     Ok(())

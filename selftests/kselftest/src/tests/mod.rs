@@ -7,6 +7,7 @@ mod bad_input;
 mod compat;
 mod doors;
 mod escape;
+mod escape_forks;
 mod evade;
 mod events;
 mod faults;
@@ -74,6 +75,7 @@ pub const ALL: &[&[Test]] = &[
     strace::TESTS,
     bad_input::TESTS,
     escape::TESTS,
+    escape_forks::TESTS,
     evade::TESTS,
     intrude::TESTS,
     faults::TESTS,
