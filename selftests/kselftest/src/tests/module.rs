@@ -126,13 +126,13 @@ fn module_unload_with_open_file() -> Result<()> {
 }
 
 fn module_reload_hundred_times() -> Result<()> {
-    reload(100)
+    reload(0..100)
 }
 
 /// Unloads the module and loads it, again and again, with busy tasks attached.
-pub(super) fn reload(times: u32) -> Result<()> {
+pub(super) fn reload(rounds: impl Iterator<Item = u64>) -> Result<()> {
     let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
-    for _ in 0..times {
+    for _ in rounds {
         for child in &children {
             attach(child.pid)?;
         }
