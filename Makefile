@@ -55,7 +55,7 @@ bench: $(B)/module.stamp	## Count what syscalls cost, here and on mainline
 	@scripts/bench
 
 conformance: $(B)/module.stamp	## Run the kernel's own selftests here and on mainline, and compare
-	@scripts/conformance
+	@scripts/conformance $(ARGS)
 
 compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with the option off
 	@scripts/compare-disabled
