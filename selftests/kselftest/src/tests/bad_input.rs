@@ -4,7 +4,7 @@
 
 use crate::{
     process::{gettid, pause, syscall, until, Child, Puppet},
-    slowpath::{attach, detach, set, state, write, Policy, CONFIGFS, SYSFS},
+    slowpath::{attach, detach, set, state, tasks, write, Policy, CONFIGFS, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -333,7 +333,10 @@ fn bad_number_of_attachments() -> Result<()> {
         attach(*tid)?;
     }
     let last = tids[MOST].to_string();
-    refused(format!("{SYSFS}/attach"), &last, libc::E2BIG)?;
+    let before = tasks()?;
+    let error = set("attach", &last).err().context("one too many")?;
+    ensure!(error.raw_os_error() == Some(libc::E2BIG), "{error}");
+    ensure!(tasks()? == before, "other tasks are attached");
     detach(tids[0])?;
     // What was detached is let go when no hook can use it any more.
     until("room", || Ok(set("attach", &last).is_ok()))

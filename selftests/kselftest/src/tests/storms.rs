@@ -30,10 +30,13 @@ super::tests! {
 
 const TIME: Duration = Duration::from_secs(90);
 
+/// A reload has to wait for a grace period, with CPUs that are busy.
+const RELOAD_TIME: Duration = Duration::from_secs(600);
+
 /// Counts to `most`, or as far as it comes in the time.
 fn rounds(most: u64) -> impl Iterator<Item = u64> {
-    let (start, time) = (Instant::now(), TIME * process::PATIENCE.load(SeqCst));
-    (0..most).take_while(move |_| start.elapsed() < time)
+    let start = Instant::now();
+    (0..most).take_while(move |_| start.elapsed() < TIME)
 }
 
 /// What changes the calls of the tasks below, each in a way that they know.
@@ -170,15 +173,26 @@ impl Drop for Crowd {
     }
 }
 
-/// The tasks of a process group, but its leader and those that are spared.
-fn victims(group: i32, spared: &[i32]) -> Result<Vec<i32>> {
-    let mut tids = Vec::new();
+/// The processes of a group, but its leader.
+fn members(group: i32) -> Result<Vec<i32>> {
+    let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<i32>() else {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse() else {
             continue;
         };
         // SAFETY: Has no memory effects.
-        if pid == group || spared.contains(&pid) || unsafe { libc::getpgid(pid) } != group {
+        if pid != group && unsafe { libc::getpgid(pid) } == group {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
+/// The tasks of a process group, but its leader and those that are spared.
+fn victims(group: i32, spared: &[i32]) -> Result<Vec<i32>> {
+    let mut tids = Vec::new();
+    for pid in members(group)? {
+        if spared.contains(&pid) {
             continue;
         }
         // It may be gone by now.
@@ -294,9 +308,25 @@ fn disturbers(most: u64, spared: &[i32], f: Disturb) -> Result<Vec<Child>> {
 
 type Disturb = fn(&mut Rng, &[i32]) -> Result<()>;
 
+/// Ends all that the test has started, and what that has, some of which may be stopped: then none is
+/// attached any more.
+fn end_all() -> Result<()> {
+    let gone = until("all attachments are gone", || {
+        for pid in members(process_group())? {
+            kill(pid, libc::SIGKILL);
+        }
+        Ok(tasks()?.is_empty())
+    });
+    gone.with_context(|| {
+        let status =
+            |tid: &i32| fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+        let left: Vec<_> = tasks().unwrap_or_default().iter().map(status).collect();
+        format!("left: {left:?}")
+    })
+}
+
 /// Nothing is left in sysfs, nor in the kernel: unloading waits for each attachment to be freed.
 fn nothing_is_left(memory: i64) -> Result<()> {
-    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
     reset()?;
     check_reload()?;
     let more = kernel_memory()? - memory;
@@ -320,7 +350,7 @@ fn storm(
         child.wait_success()?;
     }
     crowd.end()?;
-    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    end_all()?;
     drop(policy);
     Ok(())
 }
@@ -432,8 +462,7 @@ fn storm_of_kills() -> Result<()> {
     for child in (1..=4).map(killer).collect::<Result<Vec<_>>>()? {
         child.wait_success()?;
     }
-    // Children of those that were killed end by themselves.
-    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    end_all()?;
     drop(policy);
     nothing_is_left(memory)
 }
@@ -501,11 +530,15 @@ fn storm_of_children() -> Result<()> {
         "{refused} were refused, the children saw {seen}"
     );
     drop(parents);
-    until("all attachments are gone", || Ok(tasks()?.is_empty()))?;
+    end_all()?;
     drop(policy);
     nothing_is_left(memory)
 }
 
 fn storm_of_reloads() -> Result<()> {
-    reload(rounds(1000))
+    let (start, mut made) = (Instant::now(), 0);
+    let in_time = |_: &u64| start.elapsed() < RELOAD_TIME;
+    reload((0..1000).take_while(in_time).inspect(|_| made += 1))?;
+    eprintln!("{made} reloads");
+    Ok(())
 }
