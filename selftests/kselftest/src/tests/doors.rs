@@ -2,20 +2,16 @@
 
 //! Each call is judged as what it is, through whatever door it comes, and none is a way around.
 
+use super::ways::*;
 use crate::{
     compat::{nr, Compat, Door},
     process::{getppid, gettid, Child},
-    registers::Registers,
-    slowpath::{attach, read, Policy, Task},
+    slowpath::{attach, Policy},
     tracee::Tracee,
 };
 use anyhow::{ensure, Context, Result};
-use compat32::{GENERAL_IN_CONTEXT, IP_IN_CONTEXT};
-use std::{
-    arch::global_asm,
-    io::Write,
-    time::{Duration, Instant},
-};
+use compat32::GENERAL_IN_CONTEXT;
+use std::{arch::global_asm, io::Write};
 
 super::tests! {
     doors_judge_as_their_architecture
@@ -25,16 +21,6 @@ super::tests! {
     doors_to_every_call_by_name
     doors_to_every_number
     doors_policy_for_one_architecture
-    doors_errno
-    doors_return
-    doors_log
-    doors_delay
-    doors_after
-    doors_redirect
-    doors_set_argument
-    doors_signal
-    doors_trap_is_that_of_seccomp
-    doors_kill
     doors_bad_stack_is_not_judged
     doors_of_the_other_vendor
     doors_restart_is_judged_once
@@ -46,111 +32,6 @@ super::tests! {
 #[allow(dead_code)]
 mod names {
     include!(concat!(env!("OUT_DIR"), "/names.rs"));
-}
-
-const X32: i64 = 0x4000_0000;
-const EXDEV: i64 = -(libc::EXDEV as i64);
-const EPERM: i64 = -(libc::EPERM as i64);
-const EINTR: i64 = -(libc::EINTR as i64);
-const ENOSYS: i64 = -(libc::ENOSYS as i64);
-
-/// A way to make a call, all of which one program has.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    door: Door,
-    /// Its architecture: 0 is x86_64, 1 is i386, 2 is x32.
-    arch: usize,
-}
-
-const WAYS: [Way; 5] = [
-    Way {
-        door: Door::Syscall64,
-        arch: 0,
-    },
-    Way {
-        door: Door::Int80,
-        arch: 1,
-    },
-    Way {
-        door: Door::Vdso,
-        arch: 1,
-    },
-    Way {
-        door: Door::Int80Of64,
-        arch: 1,
-    },
-    Way {
-        door: Door::Syscall64,
-        arch: 2,
-    },
-];
-
-/// The numbers of a call, by x86_64 and x32, and by i386.
-type Numbers = [i64; 2];
-
-const GETPPID: Numbers = [libc::SYS_getppid, nr::GETPPID];
-const GETPID: Numbers = [libc::SYS_getpid, nr::GETPID];
-const GETPGID: Numbers = [libc::SYS_getpgid, nr::GETPGID];
-
-impl Way {
-    fn number(self, numbers: Numbers) -> i64 {
-        match self.arch {
-            0 => numbers[0],
-            1 => numbers[1],
-            _ => numbers[0] | X32,
-        }
-    }
-
-    fn call(self, compat: &mut Compat, numbers: Numbers, args: &[u64]) -> Result<i64> {
-        compat.call(self.door, self.number(numbers), args)
-    }
-
-    /// Makes a call, of which only the result is to change.
-    fn check(
-        self,
-        compat: &mut Compat,
-        numbers: Numbers,
-        args: &[u64],
-        want: i64,
-    ) -> Result<Registers> {
-        let before = Compat::prepare(self.door, self.number(numbers), args);
-        let after = compat.registers(self.door, &before)?;
-        match self.door {
-            Door::Syscall64 | Door::Int80Of64 => {
-                let mut wanted = before.clone();
-                if self.door == Door::Syscall64 {
-                    wanted = before.after(want as u64, &after);
-                }
-                (wanted.rax, wanted.rip, wanted.rsp) = (want as u64, after.rip, after.rsp);
-                ensure!(after == wanted, "{self:?}: {}", after.difference(&wanted));
-            }
-            door => compat.unchanged(door, &before, &after, want)?,
-        }
-        Ok(after)
-    }
-}
-
-/// The ways whose calls are made: x32's may be switched off.
-fn working_ways() -> Result<impl Iterator<Item = Way>> {
-    let x32 = has_x32()?;
-    Ok(WAYS.into_iter().filter(move |way| x32 || way.arch != 2))
-}
-
-fn has_x32() -> Result<bool> {
-    Ok(read("/sys/module/syscall/parameters/x32")? == "Y")
-}
-
-/// A 32-bit program under a policy. It goes first when they are dropped.
-fn under(rules: &str) -> Result<(Policy, Task, Compat)> {
-    let policy = Policy::new("test", rules)?;
-    let compat = Compat::start()?;
-    let task = attach(compat.pid())?;
-    task.set("policy", "test")?;
-    Ok((policy, task, compat))
-}
-
-fn ppid() -> i64 {
-    std::process::id().into()
 }
 
 fn doors_judge_as_their_architecture() -> Result<()> {
@@ -355,178 +236,6 @@ fn doors_policy_for_one_architecture() -> Result<()> {
         for way in WAYS {
             let want = if way.arch == 0 { EPERM } else { EXDEV };
             way.check(&mut compat, GETPPID, &[], want)?;
-        }
-    }
-    Ok(())
-}
-
-fn doors_errno() -> Result<()> {
-    let (_policy, task, mut compat) = under("getppid errno EXDEV")?;
-    for way in WAYS {
-        way.check(&mut compat, GETPPID, &[], EXDEV)?;
-    }
-    ensure!(task.stat("errno")? == WAYS.len() as u64);
-    Ok(())
-}
-
-fn doors_return() -> Result<()> {
-    let (_policy, _, mut compat) = under("getppid return 0x12345678\ngetpid return -77")?;
-    for way in WAYS {
-        way.check(&mut compat, GETPPID, &[], 0x1234_5678)?;
-        way.check(&mut compat, GETPID, &[], -77)?;
-    }
-    Ok(())
-}
-
-fn doors_log() -> Result<()> {
-    let (policy, _, mut compat) = under("getppid log")?;
-    for (i, way) in working_ways()?.enumerate() {
-        way.check(&mut compat, GETPPID, &[], ppid())?;
-        ensure!(policy.hits(1)? == i as u64 + 1);
-    }
-    Ok(())
-}
-
-fn doors_delay() -> Result<()> {
-    let (_policy, task, mut compat) = under("getppid delay 20ms")?;
-    for (i, way) in working_ways()?.enumerate() {
-        let start = Instant::now();
-        way.check(&mut compat, GETPPID, &[], ppid())?;
-        ensure!(start.elapsed() >= Duration::from_millis(20), "{way:?}");
-        ensure!(task.stat("delay_ns")? == 20_000_000 * (i as u64 + 1));
-    }
-    Ok(())
-}
-
-fn doors_after() -> Result<()> {
-    let rules = "getppid after return 4711\ngetpid after errno EXDEV\npipe after return 7";
-    let (_policy, _, mut compat) = under(rules)?;
-    for way in working_ways()? {
-        way.check(&mut compat, GETPPID, &[], 4711)?;
-        way.check(&mut compat, GETPID, &[], EXDEV)?;
-        // It was made.
-        compat.write_words(0, &[0; 2])?;
-        let buffer = compat.hello.buffer.into();
-        way.check(&mut compat, [libc::SYS_pipe, nr::PIPE], &[buffer], 7)?;
-        ensure!(compat.read_words(0)? != [0; 2], "{way:?}: no pipe");
-    }
-    Ok(())
-}
-
-fn doors_redirect() -> Result<()> {
-    let (_policy, _, mut compat) = under("getpid redirect getppid")?;
-    for way in working_ways()? {
-        for _ in 0..10 {
-            way.check(&mut compat, GETPID, &[], ppid())?;
-        }
-    }
-    Ok(())
-}
-
-fn doors_set_argument() -> Result<()> {
-    // There is no such process.
-    let (policy, _, mut compat) = under("getpgid arg0 == 0x7fffffff set arg0 0")?;
-    let group = Way {
-        door: Door::Int80,
-        arch: 1,
-    }
-    .call(&mut compat, GETPGID, &[0])?;
-    ensure!(group > 0);
-    for way in working_ways()? {
-        for _ in 0..10 {
-            way.check(&mut compat, GETPGID, &[0x7fff_ffff], group)?;
-        }
-    }
-    // None of the others changes, and each is put back: the program's own wait is by five.
-    for i in 1..6 {
-        policy.set("rules", &format!("getppid set arg{i} 0x1234"))?;
-        for way in working_ways()? {
-            way.check(&mut compat, GETPPID, &[1, 2, 3, 4, 5, 6], ppid())?;
-        }
-    }
-    Ok(())
-}
-
-fn doors_signal() -> Result<()> {
-    let (_policy, task, mut compat) = under("getppid signal SIGUSR1")?;
-    for way in WAYS {
-        compat.handle(libc::SIGUSR1, libc::SA_SIGINFO, Door::Int80)?;
-        compat.reset_signals(false)?;
-        let before = Compat::prepare(way.door, way.number(GETPPID), &[]);
-        let after = compat.registers(way.door, &before)?;
-        ensure!(
-            after.rax as i32 == EINTR as i32,
-            "{way:?}: {:#x}",
-            after.rax
-        );
-        let signals = compat.signals()?;
-        ensure!(signals.count == 1, "{way:?}: {} signals", signals.count);
-        // The signal's number, its error, its code.
-        let info = &signals.info[..3];
-        ensure!(
-            info == [libc::SIGUSR1 as u32, 0, libc::SI_KERNEL as u32],
-            "{info:x?}"
-        );
-    }
-    ensure!(task.stat("signal_sent")? == WAYS.len() as u64);
-    Ok(())
-}
-
-/// A seccomp filter that answers to one number so, and allows the others.
-fn seccomp(compat: &mut Compat, number: i64, action: u32) -> Result<()> {
-    let filter = [
-        // The number; is it this one?; the answers.
-        [0x20, 0],
-        [0x15 | 1 << 24, number as u32],
-        [0x06, action],
-        [0x06, libc::SECCOMP_RET_ALLOW],
-    ];
-    let words: Vec<u32> = filter.into_iter().flatten().collect();
-    let at = compat.write_words(128, &words)?;
-    let program = compat.write_words(64, &[filter.len() as u32, at as u32])?;
-    compat.own(nr::PRCTL, &[libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0])?;
-    let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-    compat.own(nr::SECCOMP, &[mode, 0, program])?;
-    Ok(())
-}
-
-/// What a trap shows: the information word by word, and the registers but for the stack's.
-fn trapped(compat: &mut Compat, door: Door) -> Result<([u32; 32], [u32; 8])> {
-    compat.handle(libc::SIGSYS, libc::SA_SIGINFO, Door::Int80)?;
-    compat.reset_signals(false)?;
-    let args = [1, 2, 3, 4, 5, 6];
-    compat.call(door, nr::GETPPID, &args)?;
-    let signals = compat.signals()?;
-    ensure!(signals.count == 1, "{door:?}: {} signals", signals.count);
-    let seen = &signals.seen[0];
-    let mut regs = [seen[IP_IN_CONTEXT]; 8];
-    for (reg, index) in regs.iter_mut().zip(GENERAL_IN_CONTEXT) {
-        *reg = seen[index];
-    }
-    Ok((signals.info, regs))
-}
-
-fn doors_trap_is_that_of_seccomp() -> Result<()> {
-    for door in crate::compat::DOORS {
-        let (policy, _, mut ours) = under("getppid trap 77")?;
-        let ours = trapped(&mut ours, door)?;
-        let mut theirs = Compat::start()?;
-        seccomp(&mut theirs, nr::GETPPID, libc::SECCOMP_RET_TRAP | 77)?;
-        let theirs = trapped(&mut theirs, door)?;
-        ensure!(ours == theirs, "{door:?}: {ours:x?}, seccomp's {theirs:x?}");
-        ensure!(ours.0[1] == 77 && policy.hits(1)? == 1);
-    }
-    Ok(())
-}
-
-fn doors_kill() -> Result<()> {
-    for verdict in ["kill_process", "kill_thread"] {
-        for way in WAYS {
-            let (_policy, _, mut compat) = under(&format!("getppid {verdict}"))?;
-            let before = Compat::prepare(way.door, way.number(GETPPID), &[]);
-            compat.send(way.door, &before, false)?;
-            let status = compat.output()?.1;
-            ensure!(status == 256 + libc::SIGSYS, "{verdict}, {way:?}: {status}");
         }
     }
     Ok(())

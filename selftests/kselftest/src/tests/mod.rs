@@ -5,7 +5,10 @@
 mod attach;
 mod bad_input;
 mod compat;
+mod compat_tasks;
+mod crowd;
 mod doors;
+mod doors_verdicts;
 mod escape;
 mod escape_forks;
 mod evade;
@@ -30,6 +33,7 @@ mod storms;
 mod strace;
 mod verdicts;
 mod vsyscall;
+mod ways;
 
 use crate::Test;
 
@@ -62,12 +66,14 @@ pub const ALL: &[&[Test]] = &[
     signals::TESTS_ON_EACH_PATH,
     ptrace::TESTS_ON_EACH_PATH,
     compat::TESTS_ON_EACH_PATH,
+    compat_tasks::TESTS_ON_EACH_PATH,
     events::TESTS,
     observe::TESTS_ON_EACH_PATH,
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
     rules::TESTS,
     doors::TESTS,
+    doors_verdicts::TESTS,
     order::TESTS,
     verdicts::TESTS,
     restart::TESTS,
