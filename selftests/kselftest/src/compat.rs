@@ -4,7 +4,7 @@
 
 use crate::{
     process::{syscall, until, Child},
-    registers::Registers,
+    registers::{Registers, RF},
 };
 use anyhow::{bail, ensure, Context, Result};
 use compat32::{has_avx, Plain, Reply, Request};
@@ -218,14 +218,15 @@ impl Compat {
         })
     }
 
-    /// The flags that must be preserved.
+    /// The flags that must be preserved. RF is set by a fault that comes before the instruction, for
+    /// as long as that takes.
     pub fn flags(&self, door: Door, flags: u64) -> u64 {
-        flags
-            & !if door == Door::Vdso {
-                self.lost_flags
-            } else {
-                0
-            }
+        let lost = if door == Door::Vdso {
+            self.lost_flags
+        } else {
+            0
+        };
+        flags & !(lost | RF)
     }
 
     /// The whole call changed nothing but the result.

@@ -28,7 +28,11 @@ impl Faults {
             .write(true)
             .open("/proc/thread-self/fail-nth");
         let nth = nth.map_err(|_| Skip("the kernel injects no faults"))?;
-        mount(c"debugfs", c"/sys/kernel/debug", DEBUGFS)?;
+        mount(
+            c"debugfs",
+            c"/sys/kernel/debug",
+            &format!("{DEBUGFS}/failslab"),
+        )?;
         for (kind, file, value) in [
             ("failslab", "ignore-gfp-wait", "N"),
             ("failslab", "verbose", "0"),

@@ -2,7 +2,7 @@
 
 //! The module's files, as an administrator uses them.
 
-use crate::process::syscall;
+use crate::process::{syscall, until};
 use anyhow::{ensure, Context, Result};
 use std::{
     ffi::CString,
@@ -206,7 +206,12 @@ pub fn reset() -> Result<()> {
     set("force_all", "0")?;
     set("enabled", "1")?;
     for entry in fs::read_dir(CONFIGFS)? {
-        fs::remove_dir(entry?.path())?;
+        let path = entry?.path();
+        // A task that is just leaving has it a little longer than its directory.
+        until("the policy is free", || match fs::remove_dir(&path) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+            result => Ok(result.map(|()| true)?),
+        })?;
     }
     ensure!(tasks()?.is_empty(), "attachments are left");
     Ok(())

@@ -46,16 +46,11 @@ pub(super) fn process_group() -> i32 {
     unsafe { libc::getpgrp() }
 }
 
-pub(super) fn fork_one(child: impl FnOnce()) -> Result<()> {
-    let child = Child::fork(|| {
-        child();
-        0
-    })?;
-    child.wait()?;
-    Ok(())
+pub(super) fn fork_one(child: impl FnOnce() -> Result<()>) -> Result<()> {
+    Child::run(child)?.wait_success()
 }
 
-fn dump_core() {
+fn dump_core() -> i32 {
     let limit = libc::rlimit {
         rlim_cur: libc::RLIM_INFINITY,
         rlim_max: libc::RLIM_INFINITY,
@@ -64,6 +59,7 @@ fn dump_core() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) };
     // The test's allocator and its locks are not needed any more.
     process::raise(libc::SIGABRT);
+    0
 }
 
 /// Steps a child from syscall to syscall.
@@ -72,7 +68,9 @@ fn trace() -> Result<()> {
         getppid();
     })?;
     let tracee = Tracee::seize(child, libc::PTRACE_O_EXITKILL)?;
-    tracee.interrupt()?;
+    // The first stop may be another one, of a signal.
+    tracee.request(libc::PTRACE_INTERRUPT, 0)?;
+    tracee.wait()?;
     loop {
         tracee.request(libc::PTRACE_SYSCALL, 0)?;
         tracee.wait()?;
@@ -91,9 +89,13 @@ const WORK: &[fn() -> Result<()>] = &[
         pause();
         Ok(())
     },
-    || fork_one(|| ()),
-    || fork_one(|| drop(make_calls())),
-    || fork_one(dump_core),
+    || fork_one(|| Ok(())),
+    || fork_one(make_calls),
+    || {
+        let status = Child::fork(dump_core)?.wait()?;
+        ensure!(status == 256 + libc::SIGABRT, "it ended with {status}");
+        Ok(())
+    },
     || {
         // Of no effect if a policy is in the way of starting it.
         let _ = Command::new("/bin/true").status();

@@ -333,8 +333,10 @@ fn escape_by_io_uring() -> Result<()> {
     const X32: i64 = 0x4000_0000;
 
     no_way_out(|| {
-        let mut params = [0u64; 15];
-        let params = params.as_mut_ptr() as u64;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let args = [0, 4096, prot as u64, flags as u64, u64::MAX, 0];
+        let params = make("mmap", libc::SYS_mmap, &args)? as u64;
         for nr in [libc::SYS_io_uring_setup, libc::SYS_io_uring_setup | X32] {
             count(syscall(nr, [4, params, 0, 0, 0, 0]));
         }
