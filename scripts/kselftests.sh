@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Sourced after lib.sh: runs kselftests in VMs, and adds up results.
+# Sourced after lib.sh: runs kselftests in VMs, and adds up results. A machine that has passed all of its
+# tests is not run again with the same $KEY, if there is one: it stands for all that is tested.
 
-passed=0 failed=0 skipped=0 broken='' table=''
+passed=0 failed=0 skipped=0 broken='' table='' results_of=()
 
 # Adds up the results in a KTAP file.
 # count WHAT FILE
@@ -13,6 +14,7 @@ count() {
 	ok=$(($(grep -cE '^ *ok ' "$2" || true) - skip))
 	not_ok=$(grep -cE '^ *not ok ' "$2" || true)
 	grep -E '^ *not ok ' "$2" >&2 || true
+	results_of+=("$2")
 	add "$1" $ok $not_ok $skip
 }
 
@@ -45,18 +47,26 @@ machines='
 # have periodic ones. KCSAN is for what changes while others look at it.
 periodic='--append highres=off --append nohz=off'
 debug_machines="
-	debug        --kernel debug --cpus 4 $periodic -- --patience 4 --long
-	kcsan        --kernel kcsan --cpus 4 $periodic -- --patience 4 storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
+	debug        --kernel debug --cpus 4 $periodic --timeout 14400 -- --long
+	kcsan        --kernel kcsan --cpus 4 $periodic --timeout 14400 -- storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
 # run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...
 run_kselftests() {
-	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran
+	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran key='' before=$broken
 	shift
 	while [ "$1" != -- ]; do options+=("$1") && shift; done
 	shift
+	[ -z "${KEY-}" ] || key="$KEY $*"
+	if [ -n "$key" ] && [ "$(cat "$results.passed" 2>/dev/null)" = "$key" ]; then
+		say "The kselftests, in the VM: $machine has passed before"
+		count "$machine" "$results"
+		return
+	fi
 	say "The kselftests, in the VM: $machine ..."
-	if ! scripts/boot "${options[@]}" --timeout 4000 scripts/guest-test "$@" >"$results"; then
+	rm -f "$results.passed"
+	broken=''
+	if ! scripts/boot --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest-test "$@" >"$results"; then
 		broken="the kselftests failed on the machine '$machine'"
 		grep -E '^(#|not ok)' "$results" >&2 || true
 	fi
@@ -64,6 +74,8 @@ run_kselftests() {
 	ran=$(grep -cE '^(ok|not ok) [0-9]' "$results" || true)
 	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ] || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
 	count "$machine" "$results"
+	[ -z "$key" ] || [ -n "$broken" ] || echo "$key" >"$results.passed"
+	broken=${broken:-$before}
 }
 
 # Runs them on each machine of a table, or on those that $ON names.
@@ -88,7 +100,7 @@ run_kunit() {
 	local results=$BUILD/$1.tap
 	say "KUnit, in a VM of its own: $1 ..."
 	scripts/boot "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
-		scripts/guest-kunit >"$results" || broken="KUnit did not run"
+		scripts/guest-kunit >"$results" || broken="KUnit did not run, or the kernel has complained of it"
 	grep -qE '^ok [0-9]+ rust_slowpath' "$results" || broken="KUnit ran no suite of ours"
 	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }
 		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$results" >"$results.tests"
@@ -100,7 +112,8 @@ run_kunit() {
 finish() {
 	if [ $skipped != 0 ]; then
 		say "$skipped skipped:"
-		grep -HoE '[a-z0-9_]+ # SKIP.*' "$BUILD"/kselftest-*.tap | sed 's|.*/kselftest-||; s|\.tap||; s|^|  |' >&2
+		{ grep -HoE '[a-z0-9_]+ # SKIP.*' "${results_of[@]}" || true; } |
+			sed 's|.*/kselftest-||; s|\.tap||; s|^|  |' >&2
 	fi
 	printf '%-20s %7s %7s %7s\n%s' '' passed failed skipped "$table"
 	[ $failed = 0 ] || broken=${broken:-tests failed}
