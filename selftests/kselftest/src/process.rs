@@ -79,6 +79,24 @@ pub fn syscall(nr: i64, args: [u64; 6]) -> i64 {
     ret
 }
 
+/// Makes a syscall that a test needs; returns its result.
+pub fn make(what: &str, nr: i64, args: &[u64]) -> Result<i64> {
+    let mut all = [0; 6];
+    all[..args.len()].copy_from_slice(args);
+    let ret = syscall(nr, all);
+    ensure!(ret >= 0, "{what}: {ret}");
+    Ok(ret)
+}
+
+pub fn unshare(flags: i32) -> Result<()> {
+    make(
+        &format!("unshare {flags:#x}"),
+        libc::SYS_unshare,
+        &[flags as u64],
+    )
+    .map(drop)
+}
+
 /// A way into the kernel, with numbers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {

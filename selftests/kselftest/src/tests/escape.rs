@@ -5,7 +5,9 @@
 
 use super::bad_input::become_nobody;
 use crate::{
-    process::{self, getppid, gettid, syscall, until, Child, Shared, DOORS, GETPPID},
+    process::{
+        self, getppid, gettid, make, syscall, unshare, until, Child, Shared, DOORS, GETPPID,
+    },
     slowpath::{attach, tasks, Policy},
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -100,26 +102,8 @@ pub(super) fn no_way_out(f: impl Fn() -> Result<()>) -> Result<()> {
     until("no attachment is left", || Ok(tasks()?.is_empty()))
 }
 
-/// A call that a try needs.
-pub(super) fn make(what: &str, nr: i64, args: &[u64]) -> Result<i64> {
-    let mut all = [0; 6];
-    all[..args.len()].copy_from_slice(args);
-    let ret = syscall(nr, all);
-    ensure!(ret >= 0, "{what}: {ret}");
-    Ok(ret)
-}
-
 fn prctl(option: i32, value: u64) -> Result<()> {
     make("prctl", libc::SYS_prctl, &[option as u64, value]).map(drop)
-}
-
-pub(super) fn unshare(flags: i32) -> Result<()> {
-    make(
-        &format!("unshare {flags:#x}"),
-        libc::SYS_unshare,
-        &[flags as u64],
-    )
-    .map(drop)
 }
 
 /// What the programs run: a shell that makes a call, and says whether it could.

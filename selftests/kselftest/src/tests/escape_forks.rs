@@ -3,10 +3,11 @@
 //! No way out by new tasks, nor by the end of others.
 
 use super::escape::{
-    calls, child_tries, count, make, no_way_out, run, try_call, unshare, until_gone, CLONE_NEWTIME,
-    NAMESPACES,
+    calls, child_tries, count, no_way_out, run, try_call, until_gone, CLONE_NEWTIME, NAMESPACES,
 };
-use crate::process::{self, reap, syscall, until, Child, Door, Numbers, Shared, DOORS};
+use crate::process::{
+    self, make, reap, syscall, unshare, until, Child, Door, Numbers, Shared, DOORS,
+};
 use anyhow::{bail, ensure, Context, Result};
 use std::{
     fs,

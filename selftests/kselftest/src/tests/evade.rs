@@ -4,11 +4,11 @@
 //! it, it is judged.
 
 use super::{
-    escape::{child_tries, count, make, no_way_out, try_call, EPERM},
+    escape::{child_tries, count, no_way_out, try_call, EPERM},
     policy::seccomp_with,
 };
 use crate::{
-    process::{self, getppid, raise, syscall, Child, Door, Shared, DOORS, GETPPID},
+    process::{self, getppid, make, raise, syscall, Child, Door, Shared, DOORS, GETPPID},
     tracee::Tracee,
 };
 use anyhow::{ensure, Result};

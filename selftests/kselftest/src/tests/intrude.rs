@@ -4,7 +4,7 @@
 
 use super::{bad_input::become_nobody, policy::under};
 use crate::{
-    process::{self, getppid, gettid, syscall, Child},
+    process::{self, getppid, gettid, make, syscall, unshare, Child},
     slowpath::{attach, detach, state, tasks, write, CONFIGFS, SYSFS},
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -126,12 +126,6 @@ fn no_way_to(intruder: fn() -> Result<()>, way: Way, leads: fn(&Knob) -> bool) -
     Ok(())
 }
 
-fn make(what: &str, nr: i64, args: [u64; 6]) -> Result<i64> {
-    let ret = syscall(nr, args);
-    ensure!(ret >= 0, "{what}: {ret}");
-    Ok(ret)
-}
-
 fn plain(fd: RawFd, text: &'static str) -> Result<i64> {
     let (at, len) = (text.as_ptr() as u64, text.len() as u64);
     Ok(syscall(libc::SYS_write, [fd as u64, at, len, 0, 0, 0]))
@@ -164,7 +158,7 @@ fn intrude_by_sendfile() -> Result<()> {
         let from = make(
             "memfd_create",
             libc::SYS_memfd_create,
-            [name, 0, 0, 0, 0, 0],
+            &[name, 0, 0, 0, 0, 0],
         )?;
         // SAFETY: Just opened.
         let mut from = unsafe { File::from_raw_fd(from as RawFd) };
@@ -183,20 +177,24 @@ fn intrude_by_aio() -> Result<()> {
     no_way_in(nobody, |fd, text| {
         let mut context = 0u64;
         let at = &raw mut context as u64;
-        make("io_setup", libc::SYS_io_setup, [1, at, 0, 0, 0, 0])?;
+        make("io_setup", libc::SYS_io_setup, &[1, at, 0, 0, 0, 0])?;
         let (from, len) = (text.as_ptr() as u64, text.len() as u64);
         let request = [0, 0, PWRITE | (fd as u64) << 32, from, len, 0, 0, 0];
         let requests = [request.as_ptr() as u64];
         let at = requests.as_ptr() as u64;
-        make("io_submit", libc::SYS_io_submit, [context, 1, at, 0, 0, 0])?;
+        make("io_submit", libc::SYS_io_submit, &[context, 1, at, 0, 0, 0])?;
         let mut event = [0i64; 4];
         let at = event.as_mut_ptr() as u64;
         make(
             "io_getevents",
             libc::SYS_io_getevents,
-            [context, 1, 1, at, 0, 0],
+            &[context, 1, 1, at, 0, 0],
         )?;
-        make("io_destroy", libc::SYS_io_destroy, [context, 0, 0, 0, 0, 0])?;
+        make(
+            "io_destroy",
+            libc::SYS_io_destroy,
+            &[context, 0, 0, 0, 0, 0],
+        )?;
         Ok(event[2])
     })
 }
@@ -212,7 +210,7 @@ fn by_ring(fd: RawFd, text: &'static str, flags: u64) -> Result<i64> {
     let ring = make(
         "io_uring_setup",
         libc::SYS_io_uring_setup,
-        [1, at, 0, 0, 0, 0],
+        &[1, at, 0, 0, 0, 0],
     )?;
     // SAFETY: Just opened.
     let ring = unsafe { File::from_raw_fd(ring as RawFd) };
@@ -241,7 +239,7 @@ fn by_ring(fd: RawFd, text: &'static str, flags: u64) -> Result<i64> {
         (*tail).store(1, SeqCst);
     }
     let args = [ring.as_raw_fd() as u64, 1, 1, GET_EVENTS, 0, 0];
-    make("io_uring_enter", libc::SYS_io_uring_enter, args)?;
+    make("io_uring_enter", libc::SYS_io_uring_enter, &args)?;
     // SAFETY: As above, and the kernel has written it.
     let result = unsafe {
         rings
@@ -343,7 +341,7 @@ fn intrude_by_taken_descriptor() -> Result<()> {
     changes_nothing(|| {
         nobody()?;
         let args = [root.into(), 0, 0, 0, 0, 0];
-        let pidfd = make("pidfd_open", libc::SYS_pidfd_open, args)? as u64;
+        let pidfd = make("pidfd_open", libc::SYS_pidfd_open, &args)? as u64;
         let ret = syscall(libc::SYS_pidfd_getfd, [pidfd, fd as u64, 0, 0, 0, 0]);
         ensure!(ret == EPERM, "pidfd_getfd: {ret}");
         refuses_to_open(&format!("/proc/{root}/fd/{fd}"))
@@ -406,10 +404,6 @@ fn root_of_user_namespace() -> Result<()> {
     // SAFETY: Has no memory effects.
     ensure!(unsafe { libc::getuid() } == 0);
     Ok(())
-}
-
-fn unshare(flags: i32) -> Result<()> {
-    make("unshare", libc::SYS_unshare, [flags as u64, 0, 0, 0, 0, 0]).map(drop)
 }
 
 fn intrude_as_root_of_user_namespace() -> Result<()> {
