@@ -47,7 +47,8 @@ machines='
 # have periodic ones. KCSAN is for what changes while others look at it.
 periodic='--append highres=off --append nohz=off'
 debug_machines="
-	debug        --kernel debug --cpus 4 $periodic --timeout 14400 -- --long
+	debug        --kernel debug --cpus 4 $periodic --timeout 14400
+	debug-long   --kernel debug --cpus 4 $periodic --timeout 14400 -- storm_ junk_
 	kcsan        --kernel kcsan --cpus 4 $periodic --timeout 14400 -- storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
