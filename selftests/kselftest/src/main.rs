@@ -73,8 +73,9 @@ fn is_long(test: Test) -> bool {
 
 fn exec(test: Test, patience: u32) -> ! {
     let limit = if is_long(test) { LONG_LIMIT } else { LIMIT };
-    // SAFETY: Has no memory effects; the signal's default action ends this process.
-    unsafe { libc::alarm(limit * patience) };
+    // The signal's default action ends this process.
+    let seconds = u64::from(limit * patience);
+    process::syscall(libc::SYS_alarm, [seconds, 0, 0, 0, 0, 0]);
     process::PATIENCE.store(patience, Relaxed);
     let result = slowpath::reset().and_then(|()| test.1());
     let status = match result {

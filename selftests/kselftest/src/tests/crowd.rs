@@ -42,8 +42,7 @@ pub(super) const EPERM: i64 = -(libc::EPERM as i64);
 const EINTR: i64 = -(libc::EINTR as i64);
 
 pub(super) fn process_group() -> i32 {
-    // SAFETY: Has no memory effects.
-    unsafe { libc::getpgrp() }
+    syscall(libc::SYS_getpgrp, [0; 6]) as i32
 }
 
 pub(super) fn fork_one(child: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -151,11 +150,11 @@ impl Drop for Crowd {
 pub(super) fn members(group: i32) -> Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Ok(pid) = entry?.file_name().to_string_lossy().parse() else {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<i32>() else {
             continue;
         };
-        // SAFETY: Has no memory effects.
-        if pid != group && unsafe { libc::getpgid(pid) } == group {
+        let of_pid = syscall(libc::SYS_getpgid, [pid as u64, 0, 0, 0, 0, 0]);
+        if pid != group && of_pid == group.into() {
             pids.push(pid);
         }
     }

@@ -224,6 +224,13 @@ fn escape_by_tracer_of_rewound_call() -> Result<()> {
     })
 }
 
+/// A page that 32-bit calls and code can reach.
+fn low_page(prot: i32) -> Result<u64> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+    let args = [0, 4096, prot as u64, flags as u64, u64::MAX, 0];
+    Ok(make("mmap", libc::SYS_mmap, &args)? as u64)
+}
+
 /// Through each door, from a 64-bit and from a 32-bit segment, at code of its own.
 fn escape_by_tracer_of_injected_call() -> Result<()> {
     const SEGMENT_32: u64 = 0x23;
@@ -232,9 +239,7 @@ fn escape_by_tracer_of_injected_call() -> Result<()> {
     const INT80: &[u8] = b"\xcd\x80";
 
     no_way_out(|| {
-        let prot = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT) as u64;
-        let page = make("mmap", libc::SYS_mmap, &[0, 4096, prot, flags, u64::MAX, 0])? as u64;
+        let page = low_page(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC)?;
         for (cs, code, nr) in [
             (SEGMENT_64, SYSCALL, GETPPID[0]),
             (SEGMENT_64, INT80, GETPPID[1]),
@@ -333,10 +338,7 @@ fn escape_by_io_uring() -> Result<()> {
     const X32: i64 = 0x4000_0000;
 
     no_way_out(|| {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
-        let args = [0, 4096, prot as u64, flags as u64, u64::MAX, 0];
-        let params = make("mmap", libc::SYS_mmap, &args)? as u64;
+        let params = low_page(libc::PROT_READ | libc::PROT_WRITE)?;
         for nr in [libc::SYS_io_uring_setup, libc::SYS_io_uring_setup | X32] {
             count(syscall(nr, [4, params, 0, 0, 0, 0]));
         }

@@ -155,11 +155,7 @@ fn intrude_by_splice() -> Result<()> {
 fn intrude_by_sendfile() -> Result<()> {
     let way: Way = |fd, text| {
         let name = c"text".as_ptr() as u64;
-        let from = make(
-            "memfd_create",
-            libc::SYS_memfd_create,
-            &[name, 0, 0, 0, 0, 0],
-        )?;
+        let from = make("memfd_create", libc::SYS_memfd_create, &[name])?;
         // SAFETY: Just opened.
         let mut from = unsafe { File::from_raw_fd(from as RawFd) };
         io::Write::write_all(&mut from, text.as_bytes())?;
@@ -177,24 +173,16 @@ fn intrude_by_aio() -> Result<()> {
     no_way_in(nobody, |fd, text| {
         let mut context = 0u64;
         let at = &raw mut context as u64;
-        make("io_setup", libc::SYS_io_setup, &[1, at, 0, 0, 0, 0])?;
+        make("io_setup", libc::SYS_io_setup, &[1, at])?;
         let (from, len) = (text.as_ptr() as u64, text.len() as u64);
         let request = [0, 0, PWRITE | (fd as u64) << 32, from, len, 0, 0, 0];
         let requests = [request.as_ptr() as u64];
         let at = requests.as_ptr() as u64;
-        make("io_submit", libc::SYS_io_submit, &[context, 1, at, 0, 0, 0])?;
+        make("io_submit", libc::SYS_io_submit, &[context, 1, at])?;
         let mut event = [0i64; 4];
         let at = event.as_mut_ptr() as u64;
-        make(
-            "io_getevents",
-            libc::SYS_io_getevents,
-            &[context, 1, 1, at, 0, 0],
-        )?;
-        make(
-            "io_destroy",
-            libc::SYS_io_destroy,
-            &[context, 0, 0, 0, 0, 0],
-        )?;
+        make("io_getevents", libc::SYS_io_getevents, &[context, 1, 1, at])?;
+        make("io_destroy", libc::SYS_io_destroy, &[context])?;
         Ok(event[2])
     })
 }
@@ -207,11 +195,7 @@ fn by_ring(fd: RawFd, text: &'static str, flags: u64) -> Result<i64> {
 
     let mut params = [0u32; 30];
     let at = params.as_mut_ptr() as u64;
-    let ring = make(
-        "io_uring_setup",
-        libc::SYS_io_uring_setup,
-        &[1, at, 0, 0, 0, 0],
-    )?;
+    let ring = make("io_uring_setup", libc::SYS_io_uring_setup, &[1, at])?;
     // SAFETY: Just opened.
     let ring = unsafe { File::from_raw_fd(ring as RawFd) };
     let map = |offset: u64| -> Result<*mut u8> {
@@ -238,7 +222,7 @@ fn by_ring(fd: RawFd, text: &'static str, flags: u64) -> Result<i64> {
         let tail = rings.add(tail as usize).cast::<AtomicU32>();
         (*tail).store(1, SeqCst);
     }
-    let args = [ring.as_raw_fd() as u64, 1, 1, GET_EVENTS, 0, 0];
+    let args = [ring.as_raw_fd() as u64, 1, 1, GET_EVENTS];
     make("io_uring_enter", libc::SYS_io_uring_enter, &args)?;
     // SAFETY: As above, and the kernel has written it.
     let result = unsafe {
@@ -340,8 +324,7 @@ fn intrude_by_taken_descriptor() -> Result<()> {
     let (root, fd) = (std::process::id(), file.as_raw_fd());
     changes_nothing(|| {
         nobody()?;
-        let args = [root.into(), 0, 0, 0, 0, 0];
-        let pidfd = make("pidfd_open", libc::SYS_pidfd_open, &args)? as u64;
+        let pidfd = make("pidfd_open", libc::SYS_pidfd_open, &[root.into()])? as u64;
         let ret = syscall(libc::SYS_pidfd_getfd, [pidfd, fd as u64, 0, 0, 0, 0]);
         ensure!(ret == EPERM, "pidfd_getfd: {ret}");
         refuses_to_open(&format!("/proc/{root}/fd/{fd}"))
@@ -401,8 +384,7 @@ fn root_of_user_namespace() -> Result<()> {
     nobody()?;
     unshare(libc::CLONE_NEWUSER)?;
     fs::write("/proc/self/uid_map", "0 65534 1")?;
-    // SAFETY: Has no memory effects.
-    ensure!(unsafe { libc::getuid() } == 0);
+    ensure!(make("getuid", libc::SYS_getuid, &[])? == 0);
     Ok(())
 }
 

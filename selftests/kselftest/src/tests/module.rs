@@ -3,7 +3,7 @@
 //! Loading and unloading the module, with tasks attached.
 
 use crate::{
-    process::{getppid, gettid, until_blocked, Child, Puppet},
+    process::{getppid, gettid, syscall, until_blocked, Child, Puppet},
     slowpath::{attach, is_loaded, load, module, rmmod, set, tasks, Policy, CONFIGFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -52,8 +52,7 @@ fn module_unload_without_tasks() -> Result<()> {
 /// others here wait for grace periods.
 fn busy() -> Result<Child> {
     Child::fork(|| {
-        // SAFETY: Has no memory effects.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+        syscall(libc::SYS_setpriority, [0, 0, 19, 0, 0, 0]);
         loop {
             getppid();
         }

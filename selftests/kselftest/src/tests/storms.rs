@@ -8,7 +8,7 @@ use super::{
     module::{check_reload, kernel_memory, reload},
 };
 use crate::{
-    process::{self, getppid, gettid, kill, reap, syscall, until, Child, Puppet, Shared},
+    process::{self, getppid, gettid, kill, make, reap, syscall, until, Child, Puppet, Shared},
     slowpath::{attach, detach, reset, set, tasks, write, Policy, Task, CONFIGFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -127,8 +127,7 @@ fn disturbers(most: u64, spared: &[i32], f: Disturb) -> Result<Vec<Child>> {
     let disturber = |seed| {
         Child::run(|| {
             // Nobody stops the others.
-            // SAFETY: Has no memory effects.
-            ensure!(unsafe { libc::setpgid(0, 0) } == 0, "setpgid");
+            make("setpgid", libc::SYS_setpgid, &[0, 0])?;
             LEFT.fetch_add(1, SeqCst);
             until("all have left", || Ok(LEFT.load(SeqCst) == NUMBER))?;
             let mut random = Rng::with_seed(seed);
@@ -169,7 +168,7 @@ fn nothing_is_left(memory: i64) -> Result<()> {
     reset()?;
     check_reload()?;
     let more = kernel_memory()? - memory;
-    // An attachment has more than a page. Storms make thousands of them.
+    // An attachment has more than a page, and most storms make thousands.
     ensure!(more < 8192, "{more} KiB more are in use");
     Ok(())
 }
