@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Sourced after lib.sh: runs kselftests in VMs, and adds up results. A machine that has passed all of its
-# tests is not run again with the same $KEY, if there is one: it stands for all that is tested.
+# tests is not run again with the same $SLOWPATH_TESTED, if there is one: it stands for all that is tested.
 
 passed=0 failed=0 skipped=0 broken='' table='' results_of=()
 
@@ -58,7 +58,7 @@ run_kselftests() {
 	shift
 	while [ "$1" != -- ]; do options+=("$1") && shift; done
 	shift
-	[ -z "${KEY-}" ] || key="$KEY $*"
+	[ -z "${SLOWPATH_TESTED-}" ] || key="$SLOWPATH_TESTED $*"
 	if [ -n "$key" ] && [ "$(cat "$results.passed" 2>/dev/null)" = "$key" ]; then
 		say "The kselftests, in the VM: $machine has passed before"
 		count "$machine" "$results"
