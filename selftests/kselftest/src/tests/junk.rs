@@ -4,7 +4,7 @@
 //! none is taken that is not valid.
 
 use crate::{
-    process::{Child, Puppet},
+    process::{Child, Puppet, PATIENCE},
     slowpath::{attach, detach, read, state, tasks, Policy, Task, CONFIGFS, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -14,6 +14,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
 };
 
 super::tests! {
@@ -163,9 +164,12 @@ fn value(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-fn junk_is_refused() -> Result<()> {
-    const WRITES: u32 = 60_000;
+/// Fewer on a kernel that checks itself, where to open a file takes a hundred times as long.
+fn writes(number: u32) -> u32 {
+    number / PATIENCE.load(Relaxed)
+}
 
+fn junk_is_refused() -> Result<()> {
     let puppet = Puppet::new(|_| 0)?;
     let task = attach(puppet.tid())?;
     let policy = Policy::new("junk", "getppid errno EPERM")?;
@@ -173,7 +177,7 @@ fn junk_is_refused() -> Result<()> {
     let mut random = Rng::with_seed(1);
     let mut taken = vec![0; targets.len()];
     let mut all = state()?;
-    for i in 0..WRITES {
+    for i in 0..writes(60_000) {
         let n = random.usize(..targets.len());
         let target = &targets[n];
         let rules = target.path == policy.path("rules");
@@ -223,7 +227,7 @@ fn junk_is_refused() -> Result<()> {
     }
     for (target, taken) in targets.iter().zip(&taken) {
         ensure!(
-            *taken > 100,
+            *taken > 20,
             "{}: only {taken} were taken",
             target.path.display()
         );
@@ -262,7 +266,7 @@ fn junk_tids(mut random: Rng) -> Result<()> {
     let valid: Vec<&str> = tids.iter().map(String::as_str).collect();
     let mut attached: Vec<i32> = Vec::new();
     let mut taken = [0; 2];
-    for _ in 0..10_000 {
+    for _ in 0..writes(10_000) {
         let detaching = random.bool();
         let target = Target {
             path: format!("{SYSFS}/{}", ["attach", "detach"][usize::from(detaching)]).into(),
@@ -301,14 +305,13 @@ fn junk_tids(mut random: Rng) -> Result<()> {
             "{shown:?}: {result:?}: {now:?}, not {attached:?}"
         );
     }
-    ensure!(taken.iter().all(|n| *n > 100), "only {taken:?} were taken");
+    ensure!(taken.iter().all(|n| *n > 20), "only {taken:?} were taken");
     Ok(())
 }
 
 /// Each file has a value that somebody wrote at the end.
 fn junk_from_many_writers() -> Result<()> {
     const WRITERS: u64 = 4;
-    const WRITES: u32 = 8_000;
 
     let puppet = Puppet::new(|_| 0)?;
     let task = attach(puppet.tid())?;
@@ -319,7 +322,7 @@ fn junk_from_many_writers() -> Result<()> {
         let targets = &targets;
         Child::run(move || {
             let mut random = Rng::with_seed(seed);
-            for _ in 0..WRITES {
+            for _ in 0..writes(8_000) {
                 let target = &targets[random.usize(..targets.len())];
                 let text = junk(&mut random, target.valid);
                 let _ = put(&mut random, target, &text)?;
