@@ -61,7 +61,7 @@ compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with th
 	@scripts/compare-disabled
 
 clean:	## Remove what was built, keep what was downloaded
-	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm $(B)/debug $(B)/*.log $(B)/*.stamp
+	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm* $(B)/debug $(B)/*.log $(B)/*.stamp
 
 distclean:	## Remove everything that is not part of the checkout
 	@rm -rf $(B)

@@ -27,11 +27,12 @@ add() {
 # The machines, what scripts/boot is told for each, and behind "--" which tests, if not all. The CPU
 # models differ in the mitigations that they need: "intel" needs page-table isolation and buffer
 # clearing; "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the
-# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL.
+# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. What takes
+# longest is first.
 machines='
+	four-cpus    --cpus 4 -- --long
 	default
 	one-cpu      --cpus 1
-	four-cpus    --cpus 4 -- --long
 	intel        --cpu Skylake-Client
 	amd          --cpu EPYC
 	amd-zen2     --cpu EPYC-Rome
@@ -52,34 +53,36 @@ debug_machines="
 	kcsan        --kernel kcsan --cpus 4 $periodic --timeout 14400 -- storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
+# What came of it is in $BUILD/kselftest-MACHINE.tap, and why it was not good in .tap.broken.
 # run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...
 run_kselftests() {
-	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran key='' before=$broken
+	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran key='' broken=''
 	shift
 	while [ "$1" != -- ]; do options+=("$1") && shift; done
 	shift
 	[ -z "${SLOWPATH_TESTED-}" ] || key="$SLOWPATH_TESTED $*"
 	if [ -n "$key" ] && [ "$(cat "$results.passed" 2>/dev/null)" = "$key" ]; then
 		say "The kselftests, in the VM: $machine has passed before"
-		count "$machine" "$results"
 		return
 	fi
 	say "The kselftests, in the VM: $machine ..."
-	rm -f "$results.passed"
-	broken=''
-	if ! scripts/boot --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest-test "$@" >"$results"; then
+	rm -f "$results.passed" "$results.broken"
+	if ! scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest-test "$@" >"$results"; then
 		broken="the kselftests failed on the machine '$machine'"
 		grep -E '^(#|not ok)' "$results" >&2 || true
 	fi
 	plan=$(sed -n 's/^1\.\.//p' "$results")
 	ran=$(grep -cE '^(ok|not ok) [0-9]' "$results" || true)
 	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ] || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
-	count "$machine" "$results"
-	[ -z "$key" ] || [ -n "$broken" ] || echo "$key" >"$results.passed"
-	broken=${broken:-$before}
+	if [ -n "$broken" ]; then
+		echo "$broken" >"$results.broken"
+		say "error: $broken"
+	elif [ -n "$key" ]; then
+		echo "$key" >"$results.passed"
+	fi
 }
 
-# Runs them on each machine of a table, or on those that $ON names.
+# Runs them on each machine of a table, or on those that $ON names, some at the same time.
 # run_machines TABLE [TEST...]
 run_machines() {
 	local all machine row options tests rows=$1
@@ -91,7 +94,12 @@ run_machines() {
 		read -ra options <<<"${row%% -- *}"
 		tests=("$@")
 		if [ $# = 0 ] && [ "$row" != "${row#* -- }" ]; then read -ra tests <<<"${row#* -- }"; fi
-		run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+		begin run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+	done
+	all_ended || broken='a machine was not tested to its end'
+	for machine in ${ON:-$all}; do
+		count "$machine" "$BUILD/kselftest-$machine.tap"
+		[ ! -e "$BUILD/kselftest-$machine.tap.broken" ] || broken=$(cat "$BUILD/kselftest-$machine.tap.broken")
 	done
 }
 
@@ -100,7 +108,7 @@ run_machines() {
 run_kunit() {
 	local results=$BUILD/$1.tap
 	say "KUnit, in a VM of its own: $1 ..."
-	scripts/boot "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
+	scripts/boot --out "$BUILD/vm-$1" "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
 		scripts/guest-kunit >"$results" || broken="KUnit did not run, or the kernel has complained of it"
 	grep -qE '^ok [0-9]+ rust_slowpath' "$results" || broken="KUnit ran no suite of ours"
 	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }

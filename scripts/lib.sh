@@ -74,6 +74,30 @@ use_kernel() {
 	esac
 }
 
+# How many VMs run at the same time, if nobody has said it. Most have two CPUs: emulated ones that have to
+# share one are slower than one by itself.
+pairs=$(($(nproc) / 2))
+VMS=${VMS:-$((pairs < 1 ? 1 : pairs < 4 ? pairs : 4))}
+[[ $VMS =~ ^[1-9][0-9]?$ ]] || die "VMS=$VMS is not a number of VMs"
+running=0 ended_badly=''
+
+# Runs a command in the background, beside up to $VMS - 1 others; all_ended waits for them, and fails if
+# one has.
+# begin COMMAND...
+begin() {
+	[ $running -lt "$VMS" ] || one_ended
+	"$@" &
+	running=$((running + 1))
+}
+one_ended() {
+	wait -n || ended_badly=1
+	running=$((running - 1))
+}
+all_ended() {
+	while [ $running -gt 0 ]; do one_ended; done
+	[ -z "$ended_badly" ]
+}
+
 # /dev/kvm may exist on a machine that cannot run a guest.
 can_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; }
 
