@@ -5,7 +5,8 @@
 //!
 //! A call that a signal interrupted may be restarted: without a handler at once, otherwise when
 //! the handler returns. User space then makes it again, from the same instruction and with the same
-//! stack. It is not judged again, and what the rules changed of it is changed again.
+//! stack. It is not judged again, and what the rules changed of it is changed again; but only as long as
+//! the rules that are in force then have nothing against it.
 
 use kernel::{
     new_mutex,
@@ -98,7 +99,8 @@ struct Pending {
     /// The task, which is only compared: it is forgotten when it leaves the attachment.
     task: usize,
     made: Made,
-    change: Change,
+    /// What was changed of it, and by which version of rules.
+    change: Option<(Change, u64)>,
     state: State,
     /// How many calls the task has made since.
     age: u32,
@@ -166,20 +168,25 @@ impl PendingCalls {
         result
     }
 
-    /// Forgets the calls of a task, or of all.
+    /// Forgets the calls of a task, or of all. Looks with the lock held, for which
+    /// [`forget_if_detached`] relies on it.
     pub(crate) fn forget(&self, task: Option<&Task>) {
-        if self.any() {
-            self.with(|calls, _| match task {
-                Some(task) => calls.retain(|c| c.task != task.as_ptr() as usize),
-                None => calls.clear(),
-            });
-        }
+        self.with(|calls, _| match task {
+            Some(task) => calls.retain(|c| c.task != task.as_ptr() as usize),
+            None => calls.clear(),
+        });
     }
 
     /// The current task makes a call. What is to be changed of it, if this is a restart of one
-    /// that was judged before.
+    /// that was judged before. It is not if rules have changed it that are not in force any more, the
+    /// version of which is `version`; or if those that are do not let it through.
     #[cold]
-    pub(crate) fn entered(&self, call: &Entry<'_>) -> Option<Change> {
+    pub(crate) fn entered(
+        &self,
+        call: &Entry<'_>,
+        version: u64,
+        lets_through: impl Fn() -> bool,
+    ) -> Option<Change> {
         let made = Made::by(call);
         self.with(|calls, task| {
             // The exit of one that runs was not seen: the attachment was switched off meanwhile.
@@ -188,15 +195,19 @@ impl PendingCalls {
             let mut restarted = None;
             for call in calls.iter_mut().filter(|c| c.task == task) {
                 call.age += 1;
-                match call.state {
-                    State::Interrupted | State::Restarting
-                        if restarted.is_none() && call.made == made =>
-                    {
-                        call.state = State::Running;
-                        call.age = 0;
-                        restarted = Some(call.change);
-                    }
-                    _ => call.state = State::Handling,
+                let again = matches!(call.state, State::Interrupted | State::Restarting)
+                    && restarted.is_none()
+                    && call.made == made;
+                let change = match call.change {
+                    _ if !again => None,
+                    Some((change, of)) => (of == version).then_some(change),
+                    None => lets_through().then(Change::default),
+                };
+                call.state = State::Handling;
+                if change.is_some() {
+                    call.state = State::Running;
+                    call.age = 0;
+                    restarted = change;
                 }
             }
             restarted
@@ -205,14 +216,14 @@ impl PendingCalls {
 
     /// Remembers what is changed of a call, for its exit and for its restart.
     #[cold]
-    pub(crate) fn add(&self, call: &Entry<'_>, change: Change) -> Result {
+    pub(crate) fn add(&self, call: &Entry<'_>, change: Change, version: u64) -> Result {
         let made = Made::by(call);
         self.with(|calls, task| {
             make_room(calls, task);
             let pending = Pending {
                 task,
                 made,
-                change,
+                change: Some((change, version)),
                 state: State::Running,
                 age: 0,
             };
@@ -261,7 +272,7 @@ impl PendingCalls {
                 let pending = Pending {
                     task,
                     made: Made::by(exit),
-                    change: Change::default(),
+                    change: None,
                     state: State::Interrupted,
                     age: 0,
                 };

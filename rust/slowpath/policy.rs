@@ -188,6 +188,8 @@ impl Policy {
 pub(crate) struct Applied {
     policy: Arc<Policy>,
     rules: Arc<Rules>,
+    /// No other has the same.
+    version: u64,
     /// How many calls there were, for each rule that counts them.
     counts: KVec<Atomic<u64>>,
 }
@@ -226,6 +228,8 @@ fn error(errno: u16) -> Verdict {
 
 impl Applied {
     fn new(policy: Arc<Policy>, rules: Arc<Rules>) -> Result<Self> {
+        static LAST_VERSION: Atomic<u64> = Atomic::new(0);
+
         let mut counts = KVec::with_capacity(rules.set.nr_counters(), GFP_KERNEL)?;
         for _ in 0..rules.set.nr_counters() {
             counts.push(Atomic::new(0), GFP_KERNEL)?;
@@ -233,6 +237,7 @@ impl Applied {
         Ok(Self {
             policy,
             rules,
+            version: LAST_VERSION.fetch_add(1, Relaxed),
             counts,
         })
     }
@@ -281,7 +286,9 @@ impl Applied {
     #[inline(never)]
     fn judge_further(&self, mut call: Entry<'_>, hooks: &Hooks) -> Verdict {
         if hooks.pending.any() {
-            if let Some(change) = hooks.pending.entered(&call) {
+            let lets_through = || self.lets_through(&call);
+            let restarted = hooks.pending.entered(&call, self.version, lets_through);
+            if let Some(change) = restarted {
                 hooks.stats.count(Event::Restart);
                 return match change.apply(&mut call) {
                     Ok(()) => Verdict::Call,
@@ -302,6 +309,14 @@ impl Applied {
             return Verdict::Call;
         }
         self.act(arch, judgement, call, hooks)
+    }
+
+    /// Whether the rules let a call through as it is. Counts nothing.
+    fn lets_through(&self, call: &Entry<'_>) -> bool {
+        let (arch, nr) = call.arch_and_number();
+        let further = Call(call, &self.counts);
+        let set = &self.rules.set;
+        !self.policy.enforce.get() || set.may_let_through(arch_of_rules(arch), nr, &further)
     }
 
     #[inline(always)]
@@ -354,7 +369,7 @@ impl Applied {
                 None => return Verdict::Errno(ENOSYS),
             },
         };
-        let changed = hooks.pending.add(&call, change);
+        let changed = hooks.pending.add(&call, change, self.version);
         match changed.and_then(|()| change.apply(&mut call)) {
             Ok(()) => Verdict::Call,
             Err(e) => Verdict::Errno(e),

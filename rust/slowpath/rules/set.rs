@@ -133,10 +133,27 @@ impl RuleSet {
 
     /// Judges a call.
     pub(crate) fn judge(&self, arch: Arch, nr: i32, call: &impl Call) -> Judgement {
+        self.judge_with(arch, nr, |conditional| self.holds(conditional, call))
+    }
+
+    /// Whether a call may be let through as it is, if it is not known how many there were for the
+    /// rules that count them. It is not counted.
+    pub(crate) fn may_let_through(&self, arch: Arch, nr: i32, call: &impl Call) -> bool {
+        let holds = |conditional: &Conditional| {
+            let lets_through = self.verdict_at(conditional.verdict).lets_through();
+            let when = self.when_of(conditional);
+            self.conditions_hold(conditional, call)
+                && when.is_none_or(|(_, when)| lets_through || when.is_always())
+        };
+        self.judge_with(arch, nr, holds).verdict.lets_through()
+    }
+
+    #[inline]
+    fn judge_with(&self, arch: Arch, nr: i32, holds: impl Fn(&Conditional) -> bool) -> Judgement {
         match self.table.get(arch, nr).kind() {
             Kind::Allow(line) | Kind::Constant(line) => self.judge_by(line),
             Kind::Group(group) | Kind::Single(group) => match self.groups.get(group) {
-                Some(group) => self.judge_by_group(group, call),
+                Some(group) => self.judge_by_group(group, holds),
                 None => self.judge_by(0),
             },
             Kind::Unjudged => Judgement {
@@ -159,7 +176,7 @@ impl RuleSet {
     }
 
     #[inline(never)]
-    fn judge_by_group(&self, group: &Group, call: &impl Call) -> Judgement {
+    fn judge_by_group(&self, group: &Group, holds: impl Fn(&Conditional) -> bool) -> Judgement {
         let otherwise = match group.otherwise.kind() {
             Kind::Allow(line) | Kind::Constant(line) => line,
             _ => 0,
@@ -170,7 +187,7 @@ impl RuleSet {
             best = Some(self.judge_by(otherwise));
         }
         for conditional in self.members_of(group) {
-            if self.holds(conditional, call) {
+            if holds(conditional) {
                 let judgement = Judgement {
                     verdict: self.verdict_at(conditional.verdict),
                     line: Some(self.first_rule + usize::from(conditional.rule)),

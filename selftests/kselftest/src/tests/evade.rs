@@ -8,7 +8,7 @@ use super::{
     policy::seccomp_with,
 };
 use crate::{
-    process::{self, getppid, make, raise, syscall, Child, Door, Shared, DOORS, GETPPID},
+    process::{self, getppid, gettid, make, raise, syscall, Child, Door, Shared, DOORS, GETPPID},
     tracee::Tracee,
 };
 use anyhow::{ensure, Result};
@@ -29,6 +29,7 @@ super::tests! {
     escape_by_tracer_of_call_with_signal
     escape_by_seccomp_filter
     escape_by_seccomp_notification
+    escape_by_interrupted_notification
     escape_by_sigreturn
     escape_by_io_uring
     escape_by_own_memory
@@ -104,6 +105,11 @@ fn try_trick_once(detach: bool, trick: &impl Fn(&Tracee) -> Result<()>) -> Resul
     if detach {
         return tracee.detach()?.wait_success();
     }
+    to_end(tracee, true)
+}
+
+/// Lets it run to its end, with the signals that it gets or without.
+fn to_end(tracee: Tracee, signals: bool) -> Result<()> {
     let mut signal = 0;
     loop {
         tracee.go_on(signal)?;
@@ -113,7 +119,7 @@ fn try_trick_once(detach: bool, trick: &impl Fn(&Tracee) -> Result<()>) -> Resul
             ensure!(status == 0, "the child ends with {status:#x}");
             return Ok(());
         }
-        signal = libc::WSTOPSIG(status);
+        signal = if signals { libc::WSTOPSIG(status) } else { 0 };
     }
 }
 
@@ -304,18 +310,72 @@ fn escape_by_seccomp_notification() -> Result<()> {
         let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         let listener = seccomp_with(libc::SYS_getppid, libc::SECCOMP_RET_USER_NOTIF, flags)?;
         std::thread::spawn(move || loop {
-            // SAFETY: All-zero is valid; both are for these requests.
-            unsafe {
-                let mut call: libc::seccomp_notif = std::mem::zeroed();
-                let mut answer: libc::seccomp_notif_resp = std::mem::zeroed();
-                libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call);
-                answer.id = call.id;
-                answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
-                libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer);
-            }
+            go_on(listener, receive(listener));
         });
         for _ in 0..3 {
             try_call();
+        }
+        Ok(())
+    })
+}
+
+/// Waits for a notification; returns its number.
+fn receive(listener: i32) -> u64 {
+    // SAFETY: All-zero is valid, and it is for this request.
+    unsafe {
+        let mut call: libc::seccomp_notif = std::mem::zeroed();
+        libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call);
+        call.id
+    }
+}
+
+/// Tells the kernel to make the call.
+fn go_on(listener: i32, id: u64) {
+    // SAFETY: All-zero is valid, and it is for this request.
+    unsafe {
+        let mut answer: libc::seccomp_notif_resp = std::mem::zeroed();
+        answer.id = id;
+        answer.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+        libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer);
+    }
+}
+
+/// A filter's tracer makes a `getppid` of a `gettid`, and a signal comes while the filter's supervisor
+/// is asked about that. The kernel makes the call again, with which the supervisor has it go on.
+fn escape_by_interrupted_notification() -> Result<()> {
+    extern "C" fn nothing(_: i32) {}
+
+    no_way_out(|| {
+        let parent = i64::from(std::process::id());
+        for handled in [false, true] {
+            let child = Child::run(|| {
+                process::handle(libc::SIGUSR1, libc::SA_RESTART, nothing as *const ());
+                make("ptrace", libc::SYS_ptrace, &[libc::PTRACE_TRACEME.into()])?;
+                raise(libc::SIGSTOP);
+                let (pid, tid) = (std::process::id() as i32, gettid());
+                let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+                let action = libc::SECCOMP_RET_USER_NOTIF;
+                let listener = seccomp_with(libc::SYS_getppid, action, flags)?;
+                seccomp_with(libc::SYS_gettid, libc::SECCOMP_RET_TRACE, 0)?;
+                std::thread::spawn(move || {
+                    receive(listener);
+                    let args = [pid as u64, tid as u64, libc::SIGUSR1 as u64, 0, 0, 0];
+                    syscall(libc::SYS_tgkill, args);
+                    go_on(listener, receive(listener));
+                });
+                let ret = syscall(libc::SYS_gettid, [0; 6]);
+                ensure!(ret == parent || ret == EPERM, "another call: {ret}");
+                count(ret);
+                Ok(())
+            })?;
+            let tracee = Tracee(child);
+            tracee.wait()?;
+            let options = libc::PTRACE_O_TRACESECCOMP as usize;
+            tracee.request(libc::PTRACE_SETOPTIONS, options)?;
+            tracee.go_on(0)?;
+            tracee.wait_event(libc::PTRACE_EVENT_SECCOMP)?;
+            change(&tracee, |regs| regs.orig_rax = libc::SYS_getppid as u64)?;
+            to_end(tracee, handled)?;
         }
         Ok(())
     })

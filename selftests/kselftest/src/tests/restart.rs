@@ -26,8 +26,13 @@ super::tests! {
     restart_by_restart_syscall
     restart_by_int80
     restart_counts_once
+    restart_under_rules_that_let_through
+    restart_under_rules_that_refuse
+    restart_under_rules_that_change
+    restart_under_a_policy_of_its_own
 }
 
+const EPERM: i64 = -(libc::EPERM as i64);
 const EINTR: i64 = -(libc::EINTR as i64);
 
 /// How often the handlers ran.
@@ -313,5 +318,86 @@ fn restart_counts_once() -> Result<()> {
         receiver.puppet.reply()? == 5,
         "the second call is not the second"
     );
+    Ok(())
+}
+
+/// Rules that came since have nothing against the call.
+fn restart_under_rules_that_let_through() -> Result<()> {
+    for rules in [
+        "recvfrom log\ngetppid log",
+        "recvfrom delay 3600s",
+        "default errno EPERM\nrecvfrom log when 7\nwrite allow\nread allow",
+        "default log\nrecvfrom errno EPERM when 1+2",
+    ] {
+        let mut receiver = Receiver::new("recvfrom log")?;
+        receiver.policy.set("rules", rules)?;
+        for i in 1..=2 {
+            receiver.stop_and_go()?;
+            let restarted = receiver.task.stat("restart")?;
+            ensure!(restarted == i, "{rules}: {restarted} restarts, not {i}");
+        }
+        ensure!(receiver.reply_to(3)? == 3, "{rules}");
+    }
+    Ok(())
+}
+
+/// Rules that came since refuse the call, whatever let it through before, and when.
+fn restart_under_rules_that_refuse() -> Result<()> {
+    handle(libc::SIGUSR1, libc::SA_RESTART, handler);
+    for before in ["recvfrom log", "recvfrom allow", "recvfrom set arg2 2"] {
+        for rules in [
+            "recvfrom errno EPERM",
+            "recvfrom errno EPERM when 1+",
+            "default errno EPERM\nread allow\nwrite allow\nrt_sigreturn allow\ngetppid allow",
+        ] {
+            for (interrupted, handled) in [(false, false), (false, true), (true, true)] {
+                let mut receiver = Receiver::new(before)?;
+                if interrupted {
+                    receiver.stop_and_go()?;
+                }
+                receiver.policy.set("rules", rules)?;
+                if handled {
+                    receiver.signal()?;
+                } else {
+                    receiver.puppet.child.stop()?;
+                    receiver.puppet.child.go_on();
+                }
+                // If it is made again, it gets this.
+                let result = receiver.reply_to(3)?;
+                ensure!(result == EPERM, "{before}, then {rules}: {result}");
+                let restarted = receiver.task.stat("restart")?;
+                ensure!(restarted == u64::from(interrupted), "{restarted} restarts");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is to be changed is what the rules say by then.
+fn restart_under_rules_that_change() -> Result<()> {
+    for (before, restarts) in [("recvfrom set arg2 2", 0), ("recvfrom log", 0)] {
+        let mut receiver = Receiver::new(before)?;
+        receiver.policy.set("rules", "recvfrom set arg2 4")?;
+        receiver.stop_and_go()?;
+        receiver.ensure(1, restarts)?;
+        ensure!(receiver.reply_to(9)? == 4, "{before}: as before");
+    }
+    Ok(())
+}
+
+/// A call that was made when there was no policy.
+fn restart_under_a_policy_of_its_own() -> Result<()> {
+    for (rules, result) in [("recvfrom log", 3), ("recvfrom errno EPERM", EPERM)] {
+        let mut receiver = Receiver::new("")?;
+        receiver.task.set("policy", "none")?;
+        ensure!(receiver.reply_to(3)? == 3);
+        receiver.call()?;
+        receiver.policy.set("rules", rules)?;
+        receiver.task.set("policy", "test")?;
+        receiver.puppet.child.stop()?;
+        receiver.to.send(&[1; 3])?;
+        receiver.puppet.child.go_on();
+        ensure!(receiver.puppet.reply()? == result, "{rules}");
+    }
     Ok(())
 }
