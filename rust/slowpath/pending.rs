@@ -87,6 +87,9 @@ const SYSCALL_INSTRUCTION_LEN: usize = 2;
 enum State {
     /// The kernel makes the call.
     Running,
+    /// It was to be made, but another was judged before it returned: a tracer has made that of it, or
+    /// the attachment was switched off meanwhile.
+    Superseded,
     /// It was interrupted. If the task's next call is this one, no handler came in between.
     Interrupted,
     /// A handler runs, or the call will never be made again.
@@ -178,19 +181,18 @@ impl PendingCalls {
     }
 
     /// The current task makes a call. What is to be changed of it, if this is a restart of one
-    /// that was judged before. It is not if rules have changed it that are not in force any more, the
-    /// version of which is `version`; or if those that are do not let it through.
+    /// that was judged before. It is not if what has changed it is not the version of rules that is in
+    /// force, if there is one; or if those do not let it through.
     #[cold]
     pub(crate) fn entered(
         &self,
         call: &Entry<'_>,
-        version: u64,
+        version: Option<u64>,
         lets_through: impl Fn() -> bool,
     ) -> Option<Change> {
         let made = Made::by(call);
         self.with(|calls, task| {
-            // The exit of one that runs was not seen: the attachment was switched off meanwhile.
-            calls.retain(|c| c.task != task || (c.state != State::Running && c.age < MAX_AGE));
+            calls.retain(|c| c.task != task || (c.state != State::Superseded && c.age < MAX_AGE));
 
             let mut restarted = None;
             for call in calls.iter_mut().filter(|c| c.task == task) {
@@ -200,12 +202,15 @@ impl PendingCalls {
                     && call.made == made;
                 let change = match call.change {
                     _ if !again => None,
-                    Some((change, of)) => (of == version).then_some(change),
+                    Some((change, of)) => (Some(of) == version).then_some(change),
                     None => lets_through().then(Change::default),
                 };
-                call.state = State::Handling;
+                call.state = match call.state {
+                    _ if change.is_some() => State::Running,
+                    State::Running => State::Superseded,
+                    _ => State::Handling,
+                };
                 if change.is_some() {
-                    call.state = State::Running;
                     call.age = 0;
                     restarted = change;
                 }
@@ -238,10 +243,27 @@ impl PendingCalls {
     pub(crate) fn left(&self, exit: &Exit<'_>) {
         self.with(|calls, task| {
             let site = Site::of(exit);
-            let result = exit.result();
+            let made = Made::by(exit);
+            let is_restart = is_restart(exit.result());
+            let mut known = false;
             calls.retain(|c| {
-                if c.task != task || c.state == State::Running {
+                if c.task != task {
                     return true;
+                }
+                match c.state {
+                    // Not if this is another call, whose entry was not seen, as the exit of the one
+                    // was not.
+                    State::Running => {
+                        known = true;
+                        c.state = State::Interrupted;
+                        return is_restart && c.made == made;
+                    }
+                    // The core has put it back, but it is not what was made.
+                    State::Superseded => {
+                        known |= c.made == made;
+                        return false;
+                    }
+                    _ => {}
                 }
                 // Where a handler has returned to the call, which failed or is to be restarted.
                 let behind = c.made.site;
@@ -256,22 +278,11 @@ impl PendingCalls {
                 site != behind
             });
 
-            let mut all = calls.iter();
-            let running = all.position(|c| c.task == task && c.state == State::Running);
-            if let Some(i) = running {
-                let call = &mut calls[i];
-                // Not if this is another call, whose entry was not seen, as the exit of the one
-                // was not.
-                if is_restart(result) && call.made == Made::by(exit) {
-                    call.state = State::Interrupted;
-                } else {
-                    let _ = calls.remove(i);
-                }
-            } else if is_restart(result) && exit.arch_and_number().1 != -1 {
+            if !known && is_restart && made.number != -1 {
                 make_room(calls, task);
                 let pending = Pending {
                     task,
-                    made: Made::by(exit),
+                    made,
                     change: None,
                     state: State::Interrupted,
                     age: 0,

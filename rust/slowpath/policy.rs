@@ -286,8 +286,9 @@ impl Applied {
     #[inline(never)]
     fn judge_further(&self, mut call: Entry<'_>, hooks: &Hooks) -> Verdict {
         if hooks.pending.any() {
+            let version = self.policy.enforce.get().then_some(self.version);
             let lets_through = || self.lets_through(&call);
-            let restarted = hooks.pending.entered(&call, self.version, lets_through);
+            let restarted = hooks.pending.entered(&call, version, lets_through);
             if let Some(change) = restarted {
                 hooks.stats.count(Event::Restart);
                 return match change.apply(&mut call) {

@@ -2,10 +2,13 @@
 
 //! Calls that a signal interrupts are judged once, whether they are made again or not.
 
-use super::verdicts::paused_with_registers;
+use super::{policy::seccomp_with, verdicts::paused_with_registers};
 use crate::{
-    process::{self, getppid, syscall, until, until_blocked, Door, Puppet, Shared},
+    process::{
+        self, getppid, make, raise, syscall, until, until_blocked, Child, Door, Puppet, Shared,
+    },
     slowpath::{attach, detach, Policy, Task},
+    tracee::Tracee,
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -30,6 +33,8 @@ super::tests! {
     restart_under_rules_that_refuse
     restart_under_rules_that_change
     restart_under_a_policy_of_its_own
+    restart_in_mode_log
+    restart_of_what_a_tracer_has_replaced
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);
@@ -400,4 +405,50 @@ fn restart_under_a_policy_of_its_own() -> Result<()> {
         ensure!(receiver.puppet.reply()? == result, "{rules}");
     }
     Ok(())
+}
+
+/// Nothing is changed in this mode.
+fn restart_in_mode_log() -> Result<()> {
+    let mut receiver = Receiver::new("recvfrom set arg2 2")?;
+    receiver.policy.set("mode", "log")?;
+    receiver.stop_and_go()?;
+    receiver.ensure(2, 0)?;
+    ensure!(receiver.reply_to(9)? == 9, "the argument was set");
+    Ok(())
+}
+
+/// A tracer makes another call of the one that the rules have made of a call, and that is interrupted.
+/// What the kernel makes again is the first one, which was never let through as it is.
+fn restart_of_what_a_tracer_has_replaced() -> Result<()> {
+    let child = Child::run(|| {
+        make("ptrace", libc::SYS_ptrace, &[libc::PTRACE_TRACEME.into()])?;
+        raise(libc::SIGSTOP);
+        let pid = i64::from(std::process::id());
+        seccomp_with(libc::SYS_getpid, libc::SECCOMP_RET_TRACE, 0)?;
+        ensure!(getppid() != pid, "it was redirected too early");
+        let ret = getppid();
+        ensure!(ret == pid, "not redirected: {ret}");
+        Ok(())
+    })?;
+    let tracee = Tracee(child);
+    tracee.wait()?;
+    let options = libc::PTRACE_O_TRACESECCOMP as usize;
+    tracee.request(libc::PTRACE_SETOPTIONS, options)?;
+    let policy = Policy::new("test", "getppid redirect getpid when 2+")?;
+    attach(tracee.0.pid)?.set("policy", "test")?;
+    tracee.go_on(0)?;
+    tracee.wait_event(libc::PTRACE_EVENT_SECCOMP)?;
+    let mut regs = tracee.get()?;
+    regs.orig_rax = libc::SYS_pause as u64;
+    tracee.set(&regs)?;
+    tracee.go_on(0)?;
+    until_blocked(tracee.0.pid, libc::SYS_pause)?;
+    tracee.0.kill(libc::SIGUSR1);
+    let status = tracee.wait()?;
+    ensure!(libc::WSTOPSIG(status) == libc::SIGUSR1, "{status:#x}");
+    // Without the signal.
+    tracee.go_on(0)?;
+    tracee.wait_event(libc::PTRACE_EVENT_SECCOMP)?;
+    ensure!(policy.hits(1)? == 2, "{} hits", policy.hits(1)?);
+    tracee.detach()?.wait_success()
 }
