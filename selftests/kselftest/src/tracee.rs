@@ -2,7 +2,7 @@
 
 //! Children that the test traces.
 
-use crate::process::Child;
+use crate::process::{make, raise, Child};
 use anyhow::{ensure, Result};
 use libc::{c_long, user_regs_struct};
 use std::ptr::null_mut;
@@ -11,6 +11,18 @@ use std::ptr::null_mut;
 pub struct Tracee(pub Child);
 
 impl Tracee {
+    /// Runs `f` in a child that is traced, and stopped before that.
+    pub fn run(options: i32, f: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let tracee = Self(Child::run(|| {
+            make("ptrace", libc::SYS_ptrace, &[libc::PTRACE_TRACEME.into()])?;
+            raise(libc::SIGSTOP);
+            f()
+        })?);
+        tracee.wait()?;
+        tracee.request(libc::PTRACE_SETOPTIONS, options as usize)?;
+        Ok(tracee)
+    }
+
     pub fn seize(child: Child, options: i32) -> Result<Self> {
         let tracee = Self(child);
         tracee.request(libc::PTRACE_SEIZE, options as usize)?;

@@ -8,7 +8,7 @@ use super::{
     policy::seccomp_with,
 };
 use crate::{
-    process::{self, getppid, gettid, make, raise, syscall, Child, Door, Shared, DOORS, GETPPID},
+    process::{self, getppid, gettid, make, raise, syscall, Door, Shared, DOORS, GETPPID},
     tracee::Tracee,
 };
 use anyhow::{ensure, Result};
@@ -86,20 +86,12 @@ fn try_trick(trick: impl Fn(&Tracee) -> Result<()>) -> Result<()> {
 
 fn try_trick_once(detach: bool, trick: &impl Fn(&Tracee) -> Result<()>) -> Result<()> {
     let parent = i64::from(std::process::id());
-    let child = Child::run(|| {
-        make("ptrace", libc::SYS_ptrace, &[libc::PTRACE_TRACEME.into()])?;
-        raise(libc::SIGSTOP);
+    let tracee = Tracee::run(libc::PTRACE_O_TRACESYSGOOD, || {
         let ret = syscall(libc::SYS_gettid, [0; 6]);
         ensure!(ret == parent || ret == EPERM, "another call: {ret}");
         count(ret);
         Ok(())
     })?;
-    let tracee = Tracee(child);
-    tracee.wait()?;
-    tracee.request(
-        libc::PTRACE_SETOPTIONS,
-        libc::PTRACE_O_TRACESYSGOOD as usize,
-    )?;
     to_syscall_stop(&tracee)?;
     trick(&tracee)?;
     if detach {
@@ -348,10 +340,8 @@ fn escape_by_interrupted_notification() -> Result<()> {
     no_way_out(|| {
         let parent = i64::from(std::process::id());
         for handled in [false, true] {
-            let child = Child::run(|| {
+            let tracee = Tracee::run(libc::PTRACE_O_TRACESECCOMP, || {
                 process::handle(libc::SIGUSR1, libc::SA_RESTART, nothing as *const ());
-                make("ptrace", libc::SYS_ptrace, &[libc::PTRACE_TRACEME.into()])?;
-                raise(libc::SIGSTOP);
                 let (pid, tid) = (std::process::id() as i32, gettid());
                 let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
                 let action = libc::SECCOMP_RET_USER_NOTIF;
@@ -368,10 +358,6 @@ fn escape_by_interrupted_notification() -> Result<()> {
                 count(ret);
                 Ok(())
             })?;
-            let tracee = Tracee(child);
-            tracee.wait()?;
-            let options = libc::PTRACE_O_TRACESECCOMP as usize;
-            tracee.request(libc::PTRACE_SETOPTIONS, options)?;
             tracee.go_on(0)?;
             tracee.wait_event(libc::PTRACE_EVENT_SECCOMP)?;
             change(&tracee, |regs| regs.orig_rax = libc::SYS_getppid as u64)?;
