@@ -27,30 +27,34 @@ add() {
 # The machines, what scripts/boot is told for each, and behind "--" which tests, if not all. The CPU
 # models differ in the mitigations that they need: "intel" needs page-table isolation and buffer
 # clearing; "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the
-# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. What takes
-# longest is first.
+# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. What one CPU
+# does is their matter, and VMs with one CPU run well side by side. What takes longest is first.
 machines='
 	four-cpus    --cpus 4 -- --long
-	default
+	default      --cpus 2
 	one-cpu      --cpus 1
-	intel        --cpu Skylake-Client
-	amd          --cpu EPYC
-	amd-zen2     --cpu EPYC-Rome
-	unmitigated  --cpu Skylake-Client --append mitigations=off
-	no-fastpath  --append syscall_fastpath=off
-	lean         --append syscall_fastpath=lean
-	no-x32       --append syscall.x32=n -- doors_ rule
-	vsyscall     --append vsyscall=emulate -- vsyscall
-	no-vsyscall  --append vsyscall=none -- vsyscall_mode
+	intel        --cpus 1 --cpu Skylake-Client
+	amd          --cpus 1 --cpu EPYC
+	amd-zen2     --cpus 1 --cpu EPYC-Rome
+	unmitigated  --cpus 1 --cpu Skylake-Client --append mitigations=off
+	no-fastpath  --cpus 1 --append syscall_fastpath=off
+	lean         --cpus 1 --append syscall_fastpath=lean
+	no-x32       --cpus 1 --append syscall.x32=n -- doors_ rule
+	vsyscall     --cpus 1 --append vsyscall=emulate -- vsyscall
+	no-vsyscall  --cpus 1 --append vsyscall=none -- vsyscall_mode
 '
 # Those of "make test-debug", whose kernels check themselves. They are slow, and the emulation of one-shot
 # timers loses an interrupt now and then if the host is busy, which ends a CPU's timers for good: so they
-# have periodic ones. KCSAN is for what changes while others look at it.
-periodic='--append highres=off --append nohz=off'
+# have periodic ones. All kselftests are run on one CPU, those that are about several tasks at a time on
+# as many as there are here, up to four: more would spin on locks whose holders do not run. KCSAN is for
+# what changes while others look at it.
+periodic='--append highres=off --append nohz=off --timeout 14400'
+several=$(nproc)
+several=$((several < 2 ? 2 : several > 4 ? 4 : several))
 debug_machines="
-	debug        --kernel debug --cpus 4 $periodic --timeout 14400
-	debug-long   --kernel debug --cpus 4 $periodic --timeout 14400 -- storm_ junk_
-	kcsan        --kernel kcsan --cpus 4 $periodic --timeout 14400 -- storm_ attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
+	debug        --cpus 1 --kernel debug $periodic
+	debug-long   --cpus $several --kernel debug $periodic -- storm_ junk_
+	kcsan        --cpus $several --kernel kcsan $periodic -- storm_of_attachments storm_of_switches storm_of_policies storm_of_kills storm_of_children attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
 # What came of it is in $BUILD/kselftest-MACHINE.tap, and why it was not good in .tap.broken.
@@ -94,7 +98,8 @@ run_machines() {
 		read -ra options <<<"${row%% -- *}"
 		tests=("$@")
 		if [ $# = 0 ] && [ "$row" != "${row#* -- }" ]; then read -ra tests <<<"${row#* -- }"; fi
-		begin run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+		# Each row begins with its number of CPUs.
+		begin "${options[1]}" run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
 	done
 	all_ended || broken='a machine was not tested to its end'
 	for machine in ${ON:-$all}; do

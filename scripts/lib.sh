@@ -74,27 +74,31 @@ use_kernel() {
 	esac
 }
 
-# How many VMs run at the same time, if nobody has said it. Most have two CPUs: emulated ones that have to
-# share one are slower than one by itself.
-pairs=$(($(nproc) / 2))
-VMS=${VMS:-$((pairs < 1 ? 1 : pairs < 4 ? pairs : 4))}
-[[ $VMS =~ ^[1-9][0-9]?$ ]] || die "VMS=$VMS is not a number of VMs"
-running=0 ended_badly=''
+# How many CPUs the VMs that run at the same time have together, if nobody has said it: emulated ones that
+# have to share one of ours wait for each other, and are slower than one after the other.
+VM_CPUS=${VM_CPUS:-$(nproc)}
+[[ $VM_CPUS =~ ^[1-9][0-9]{0,3}$ ]] || die "VM_CPUS=$VM_CPUS is not a number of CPUs"
+declare -A cpus_of=()
+cpus_used=0 ended_badly=''
 
-# Runs a command in the background, beside up to $VMS - 1 others; all_ended waits for them, and fails if
-# one has.
-# begin COMMAND...
+# Runs a command that starts a VM in the background, beside others as far as $VM_CPUS allows; all_ended
+# waits for them, and fails if one has.
+# begin CPUS COMMAND...
 begin() {
-	[ $running -lt "$VMS" ] || one_ended
+	local cpus=$1
+	shift
+	while [ ${#cpus_of[@]} -gt 0 ] && [ $((cpus_used + cpus)) -gt "$VM_CPUS" ]; do one_ended; done
 	"$@" &
-	running=$((running + 1))
+	cpus_of[$!]=$cpus cpus_used=$((cpus_used + cpus))
 }
 one_ended() {
-	wait -n || ended_badly=1
-	running=$((running - 1))
+	local pid=''
+	wait -n -p pid || ended_badly=1
+	cpus_used=$((cpus_used - cpus_of[$pid]))
+	unset "cpus_of[$pid]"
 }
 all_ended() {
-	while [ $running -gt 0 ]; do one_ended; done
+	while [ ${#cpus_of[@]} -gt 0 ]; do one_ended; done
 	[ -z "$ended_badly" ]
 }
 
