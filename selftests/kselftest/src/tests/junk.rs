@@ -4,7 +4,7 @@
 //! none is taken that is not valid.
 
 use crate::{
-    process::{Child, Puppet, PATIENCE},
+    process::{rounds, Child, Puppet},
     slowpath::{attach, detach, read, state, tasks, Policy, Task, CONFIGFS, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -14,7 +14,6 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::Ordering::Relaxed,
 };
 
 super::tests! {
@@ -164,11 +163,6 @@ fn value(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-/// Fewer on a kernel that checks itself, where to open a file takes a hundred times as long.
-fn writes(number: u32) -> u32 {
-    number / PATIENCE.load(Relaxed)
-}
-
 fn junk_is_refused() -> Result<()> {
     let puppet = Puppet::new(|_| 0)?;
     let task = attach(puppet.tid())?;
@@ -177,7 +171,7 @@ fn junk_is_refused() -> Result<()> {
     let mut random = Rng::with_seed(1);
     let mut taken = vec![0; targets.len()];
     let mut all = state()?;
-    for i in 0..writes(60_000) {
+    for i in 0..rounds(60_000) {
         let n = random.usize(..targets.len());
         let target = &targets[n];
         let rules = target.path == policy.path("rules");
@@ -227,7 +221,7 @@ fn junk_is_refused() -> Result<()> {
     }
     for (target, taken) in targets.iter().zip(&taken) {
         ensure!(
-            *taken > writes(100),
+            *taken > rounds(100),
             "{}: only {taken} were taken",
             target.path.display()
         );
@@ -266,7 +260,7 @@ fn junk_tids(mut random: Rng) -> Result<()> {
     let valid: Vec<&str> = tids.iter().map(String::as_str).collect();
     let mut attached: Vec<i32> = Vec::new();
     let mut taken = [0; 2];
-    for _ in 0..writes(10_000) {
+    for _ in 0..rounds(10_000) {
         let detaching = random.bool();
         let target = Target {
             path: format!("{SYSFS}/{}", ["attach", "detach"][usize::from(detaching)]).into(),
@@ -306,7 +300,7 @@ fn junk_tids(mut random: Rng) -> Result<()> {
         );
     }
     ensure!(
-        taken.iter().all(|n| *n > writes(100)),
+        taken.iter().all(|n| *n > rounds(100)),
         "only {taken:?} were taken"
     );
     Ok(())
@@ -325,7 +319,7 @@ fn junk_from_many_writers() -> Result<()> {
         let targets = &targets;
         Child::run(move || {
             let mut random = Rng::with_seed(seed);
-            for _ in 0..writes(8_000) {
+            for _ in 0..rounds(8_000) {
                 let target = &targets[random.usize(..targets.len())];
                 let text = junk(&mut random, target.valid);
                 let _ = put(&mut random, target, &text)?;

@@ -3,7 +3,7 @@
 //! Loading and unloading the module, with tasks attached.
 
 use crate::{
-    process::{getppid, gettid, syscall, until_blocked, Child, Puppet},
+    process::{getppid, gettid, rounds, syscall, until_blocked, Child, Puppet},
     slowpath::{attach, is_loaded, load, module, rmmod, set, tasks, Policy, CONFIGFS},
 };
 use anyhow::{ensure, Context, Result};
@@ -185,8 +185,8 @@ fn module_leaves_no_memory() -> Result<()> {
         check_reload()?;
         kernel_memory()
     };
-    let before = round(100)?;
-    let after = round(2000)?;
+    let before = round(rounds(100))?;
+    let after = round(rounds(2000))?;
     ensure!(
         after - before < 2000,
         "{before} KiB before, {after} KiB after"
