@@ -45,11 +45,12 @@ machines='
 '
 # Those of "make test-debug", whose kernels check themselves. They are slow, and the emulation of one-shot
 # timers loses an interrupt now and then if the host is busy, which ends a CPU's timers for good: so they
-# have periodic ones. Thousands of tasks that exit at the same time wait for each other for minutes: so
-# it is later that one is said to hang. All kselftests are run on one CPU, those that are about several
-# tasks at a time on as many as there are here, up to four: more would spin on locks whose holders do not
-# run. KCSAN is for what changes while others look at it.
-slow='--append highres=off --append nohz=off --append sysctl.kernel.hung_task_timeout_secs=1200 --timeout 14400'
+# have periodic ones. Thousands of tasks that exit at the same time wait for each other for minutes: so it is
+# later that one is said to hang. With page tables of five levels, KASAN takes memory for wild if an
+# interrupt comes while the kernel looks up the boot CPU's features, so they have four. All kselftests are
+# run on one CPU, those that are about several tasks at a time on as many as there are here, up to four: more
+# would spin on locks whose holders do not run. KCSAN is for what changes while others look at it.
+slow='--append highres=off --append nohz=off --append no5lvl --append sysctl.kernel.hung_task_timeout_secs=1200 --timeout 14400'
 several=$(nproc)
 several=$((several < 2 ? 2 : several > 4 ? 4 : several))
 debug_machines="
