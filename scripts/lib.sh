@@ -75,8 +75,10 @@ use_kernel() {
 }
 
 # How many CPUs the VMs that run at the same time have together, if nobody has said it: emulated ones that
-# have to share one of ours wait for each other, and are slower than one after the other.
-VM_CPUS=${VM_CPUS:-$(nproc)}
+# have to share one of ours wait for each other, and are slower than one after the other. Each VM has a CPU
+# at least, and 2 GiB.
+gibibytes=$(awk '/^MemTotal/ { print int($2 / 1024 / 1024) }' /proc/meminfo)
+VM_CPUS=${VM_CPUS:-$((gibibytes < 4 ? 1 : gibibytes / 2 < $(nproc) ? gibibytes / 2 : $(nproc)))}
 [[ $VM_CPUS =~ ^[1-9][0-9]{0,3}$ ]] || die "VM_CPUS=$VM_CPUS is not a number of CPUs"
 declare -A cpus_of=()
 cpus_used=0 ended_badly=''
