@@ -17,11 +17,11 @@ run: $(B)/module.stamp	## Boot, and show a live task being steered, filtered and
 run-server: $(B)/module.stamp	## Put a policy on a running nginx, under load in the VM
 	@scripts/demo-server
 
-test: $(B)/module.stamp	## Run every test: on the host, in the VM, KUnit
-	@scripts/test
+test: $(B)/module.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
+	@scripts/test $(ARGS)
 
-test-debug: $(B)/module.stamp	## Run the kselftests on kernels with KASAN, lockdep, KCSAN
-	@scripts/test-debug
+test-debug: $(B)/module.stamp	## The kselftests on kernels with KASAN, lockdep, KCSAN; ARGS as for test
+	@scripts/test-debug $(ARGS)
 
 test-load: $(B)/module.stamp	## Run a general load, half of it attached, for ten minutes
 	@scripts/test-load
