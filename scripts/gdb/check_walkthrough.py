@@ -80,8 +80,8 @@ def check(commands: list[tuple[str, str]]) -> list[str]:
     for _ in range(3):
         try:
             differences, contradictions = run(commands)
-        except gdb.error as error:
-            return [str(error)]
+        except (gdb.error, KeyboardInterrupt) as error:
+            return [str(error) or "interrupted"]
         # An interrupt may bring one call exit work, but hardly three.
         if contradictions or not differences:
             break
@@ -99,7 +99,11 @@ def main() -> None:
             print(f"# {complaint}")
         print(f"{'not ok' if complaints else 'ok'} {number} {name}")
         sys.stdout.flush()
-    gdb.execute("disconnect", to_string=True)
+    try:
+        gdb.execute("disconnect", to_string=True)
+    except gdb.error:
+        # The VM has ended.
+        failed = True
     if failed:
         gdb.execute("quit 1")
 
