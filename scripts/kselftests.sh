@@ -24,6 +24,14 @@ add() {
 	table+=$(printf '%-20s %7d %7d %7d' "$@")$'\n'
 }
 
+# Whether a KTAP file has as many results as it says, and some: $ran of $plan.
+# all_ran FILE
+all_ran() {
+	plan=$(sed -n 's/^1\.\.//p' "$1")
+	ran=$(grep -cE '^(ok|not ok) [0-9]' "$1" || true)
+	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ]
+}
+
 # The machines, what scripts/boot is told for each, and behind "--" which tests, if not all. The CPU
 # models differ in the mitigations that they need: "intel" needs page-table isolation and buffer
 # clearing; "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the
@@ -77,9 +85,7 @@ run_kselftests() {
 		broken="the kselftests failed on the machine '$machine'"
 		grep -E '^(#|not ok)' "$results" >&2 || true
 	fi
-	plan=$(sed -n 's/^1\.\.//p' "$results")
-	ran=$(grep -cE '^(ok|not ok) [0-9]' "$results" || true)
-	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ] || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
+	all_ran "$results" || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
 	if [ -n "$broken" ]; then
 		echo "$broken" >"$results.broken"
 		say "error: $broken"
