@@ -12,7 +12,7 @@ help:	## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(B)/module.stamp	## Boot, and show a live task being steered, filtered and let go
-	@scripts/boot scripts/demo
+	@scripts/boot scripts/guest/demo
 
 run-server: $(B)/module.stamp	## Put a policy on a running nginx, under load in the VM
 	@scripts/demo-server
@@ -82,7 +82,7 @@ $(B)/series.stamp: FORCE
 FORCE:
 endif
 
-$(B)/kernel.stamp: $(B)/series.stamp $(wildcard scripts/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
+$(B)/kernel.stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
 	@scripts/build-kernel
 	@touch $@
 

@@ -81,7 +81,7 @@ run_kselftests() {
 	fi
 	say "The kselftests, in the VM: $machine ..."
 	rm -f "$results.passed" "$results.broken"
-	if ! scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest-test "$@" >"$results"; then
+	if ! scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest/test "$@" >"$results"; then
 		broken="the kselftests failed on the machine '$machine'"
 		grep -E '^(#|not ok)' "$results" >&2 || true
 	fi
@@ -122,7 +122,7 @@ run_kunit() {
 	local results=$BUILD/$1.tap
 	say "KUnit, in a VM of its own: $1 ..."
 	scripts/boot --out "$BUILD/vm-$1" "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
-		scripts/guest-kunit >"$results" || broken="KUnit did not run, or the kernel has complained of it"
+		scripts/guest/kunit >"$results" || broken="KUnit did not run, or the kernel has complained of it"
 	grep -qE '^ok [0-9]+ rust_slowpath' "$results" || broken="KUnit ran no suite of ours"
 	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }
 		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$results" >"$results.tests"
