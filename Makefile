@@ -6,24 +6,30 @@ SHELL := /bin/bash
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
+# What only tests need is built for them alone.
+KERNEL := $(B)/$(if $(filter test check,$(firstword $(subst -, ,$(MAKECMDGOALS)))),test,run)
+
 rust_of = $(shell find $(1) -name '*.rs' 2>/dev/null)
 
 help:	## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-run: $(B)/module.stamp	## Boot, and show a live task being steered, filtered and let go
+run: $(KERNEL)-modules.stamp	## Boot, and show a live task being steered, filtered and let go
 	@scripts/boot scripts/guest/demo
 
-run-server: $(B)/module.stamp	## Put a policy on a running nginx, under load in the VM
+run-server: $(KERNEL)-modules.stamp	## Put a policy on a running nginx, under load in the VM
 	@scripts/demo-server
 
-test: $(B)/module.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
+test: $(KERNEL)-modules.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
 	@scripts/test $(ARGS)
 
-test-debug: $(B)/module.stamp	## The kselftests on kernels with KASAN, lockdep, KCSAN; ARGS as for test
+test-debug: $(KERNEL)-modules.stamp	## The kselftests on kernels with KASAN, lockdep, KCSAN; ARGS as for test
 	@scripts/test-debug $(ARGS)
 
-test-load: $(B)/module.stamp	## Run a general load, half of it attached, for ten minutes
+test-mutants: $(KERNEL)-modules.stamp	## Plant defects, each of which the kselftests have to find; ARGS names some
+	@scripts/test-mutants $(ARGS)
+
+test-load: $(KERNEL)-modules.stamp	## Run a general load, half of it attached, for ten minutes
 	@scripts/test-load
 
 test-all:	## Run all tests, for some hours; ARGS=--resume goes on after what has passed
@@ -35,29 +41,29 @@ test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
 fuzz-rules: $(B)/series.stamp	## Fuzz the parser of rules for ten minutes
 	@scripts/fuzz-rules
 
-shell: $(B)/module.stamp	## A shell in the VM, with the module loaded
+shell: $(KERNEL)-modules.stamp	## A shell in the VM, with the module loaded
 	@scripts/boot --shell
 
-debug: $(B)/module.stamp	## Follow a syscall in gdb; DEBUG='--cpu MODEL -- COMMAND...'
+debug: $(KERNEL)-modules.stamp	## Follow a syscall in gdb; DEBUG='--cpu MODEL -- COMMAND...'
 	@scripts/debug $(DEBUG)
 
-kernel: $(B)/kernel.stamp	## Build the kernel
+kernel: $(KERNEL).stamp	## Build the kernel
 
-modules: $(B)/module.stamp	## Build the kernel and the module
+modules: $(KERNEL)-modules.stamp	## Build the kernel and the module
 
-rustdoc: $(B)/kernel.stamp	## Build the documentation of kernel::syscall_slowpath
+rustdoc: $(KERNEL).stamp	## Build the documentation of kernel::syscall_slowpath
 	@scripts/build-rustdoc
 
-check: $(B)/module.stamp	## Formatters, clippy, checkpatch, W=1
+check: $(KERNEL)-modules.stamp	## Formatters, clippy, checkpatch, W=1
 	@scripts/check
 
-bench: $(B)/module.stamp	## Count what syscalls cost, here and on mainline
+bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline
 	@scripts/bench
 
-conformance: $(B)/module.stamp	## Run the kernel's own selftests here and on mainline, and compare
+conformance: $(B)/series.stamp	## Run the kernel's own selftests here and on mainline, and compare
 	@scripts/conformance $(ARGS)
 
-compare-disabled: $(B)/kernel.stamp	## Show that the kernel is unchanged with the option off
+compare-disabled: $(KERNEL).stamp	## Show that the kernel is unchanged with the option off
 	@scripts/compare-disabled
 
 clean:	## Remove what was built, keep what was downloaded
@@ -82,12 +88,12 @@ $(B)/series.stamp: FORCE
 FORCE:
 endif
 
-$(B)/kernel.stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
-	@scripts/build-kernel
+$(KERNEL).stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
+	@scripts/build-kernel --kernel $(notdir $(KERNEL))
 	@touch $@
 
-$(B)/module.stamp: $(B)/kernel.stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath samples)
-	@scripts/build-kernel modules
+$(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath samples)
+	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: help run run-server test test-debug test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: help run run-server test test-debug test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

@@ -56,22 +56,38 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# at_least WANTED HAVE
+at_least() { printf '%s\n%s\n' "$1" "$2" | sort -CV; }
+
+# What another checkout on this machine has compiled need not be compiled again.
+export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+compiler=clang-19
+! command -v ccache >/dev/null || compiler=$TOP/scripts/ccache-clang
 kernel_make() {
-	make -C "$LINUX" LLVM=-19 OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
+	make -C "$LINUX" LLVM=-19 CC="$compiler" OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
 }
 
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
-# use_kernel test|plain|mainline|debug|kcsan
+# use_kernel run|test|plain|mainline|debug|kcsan
 use_kernel() {
+	local tests='kernel slowpath test kunit-and-samples'
 	case $1 in
-	test) fragments='kernel slowpath test' ;;
+	run) fragments='kernel slowpath test' ;;
+	test) fragments=$tests ;;
 	plain) OBJ=$BUILD/obj-plain fragments='kernel slowpath' ;;
 	mainline) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-mainline fragments=kernel ;;
-	debug) OBJ=$BUILD/obj-debug fragments='kernel slowpath test checks debug' ;;
-	kcsan) OBJ=$BUILD/obj-kcsan fragments='kernel slowpath test checks kcsan' ;;
-	*) die "there is no kernel '$1': it is one of test, plain, mainline, debug, kcsan" ;;
+	debug) OBJ=$BUILD/obj-debug fragments="$tests checks debug" ;;
+	kcsan) OBJ=$BUILD/obj-kcsan fragments="$tests checks kcsan" ;;
+	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan" ;;
 	esac
+}
+
+# Takes a defect that scripts/test-mutants has planted out of the tree again.
+restore_tree() {
+	[ -s "$BUILD/mutant/name" ] || return 0
+	cat "$BUILD/mutant/file" >"$LINUX/$(cat "$BUILD/mutant/name")"
+	rm "$BUILD/mutant/name"
 }
 
 # How many CPUs the VMs that run at the same time have together, if nobody has said it: emulated ones that
