@@ -6,6 +6,7 @@
 
 mod audit;
 mod compat;
+mod dependencies;
 mod faults;
 mod paths;
 mod process;
@@ -17,11 +18,14 @@ mod tracee;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use dependencies::{Dependencies, Dependency};
 use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{exit, Command, ExitCode, Stdio},
     sync::atomic::Ordering::Relaxed,
+    time::Instant,
 };
 
 /// Why a test cannot run here.
@@ -36,8 +40,12 @@ impl std::fmt::Display for Skip {
 
 impl std::error::Error for Skip {}
 
-/// A test's name and function.
-type Test = (&'static str, fn() -> Result<()>);
+#[derive(Clone, Copy)]
+struct Test {
+    name: &'static str,
+    run: fn() -> Result<()>,
+    on: Dependencies,
+}
 
 /// The exit status of a test that was skipped, as in the kernel's kselftests.
 const KSFT_SKIP: i32 = 4;
@@ -47,13 +55,22 @@ const KSFT_SKIP: i32 = 4;
 struct Args {
     /// Run the tests whose names contain one of these
     filter: Vec<String>,
+    /// Without a filter, run only those whose outcome can depend on one of these
+    #[arg(long, value_delimiter = ',')]
+    on: Option<Vec<Dependency>>,
     /// Run those that take minutes as well
     #[arg(long)]
     long: bool,
+    /// Write into this file how many seconds each test took
+    #[arg(long, value_name = "FILE")]
+    seconds: Option<PathBuf>,
     /// Give them so many times as long before they are taken for hung, on a kernel that is slow
     #[arg(long, default_value_t = 1, value_name = "FACTOR")]
     patience: u32,
-    /// Only list their names
+    /// Divide the rounds by this of tests that make thousands
+    #[arg(long, default_value_t = 1, value_name = "DIVISOR", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds_divisor: u32,
+    /// Only list their names, and what their outcome can depend on
     #[arg(long)]
     list: bool,
     /// Run one test in this process
@@ -68,16 +85,18 @@ const LONG_LIMIT: u32 = 1200;
 fn is_long(test: Test) -> bool {
     tests::LONG
         .iter()
-        .any(|group| group.iter().any(|t| t.0 == test.0))
+        .flat_map(|file| file.iter())
+        .any(|group| group.iter().any(|t| t.name == test.name))
 }
 
-fn exec(test: Test, patience: u32) -> ! {
+fn exec(test: Test, patience: u32, rounds_divisor: u32) -> ! {
     let limit = if is_long(test) { LONG_LIMIT } else { LIMIT };
     // The signal's default action ends this process.
     let seconds = u64::from(limit * patience);
     process::syscall(libc::SYS_alarm, [seconds, 0, 0, 0, 0, 0]);
     process::PATIENCE.store(patience, Relaxed);
-    let result = slowpath::reset().and_then(|()| test.1());
+    process::ROUNDS_DIVISOR.store(rounds_divisor, Relaxed);
+    let result = slowpath::reset().and_then(|()| (test.run)());
     let status = match result {
         Ok(()) => 0,
         Err(e) => {
@@ -98,11 +117,12 @@ fn exec(test: Test, patience: u32) -> ! {
 }
 
 /// Runs a test in a process of its own; returns its KTAP line's end and its messages.
-fn spawn(test: Test, patience: u32) -> Result<(bool, String, String)> {
+fn spawn(test: Test, patience: u32, rounds_divisor: u32) -> Result<(bool, String, String)> {
     // A file, not a pipe: a child that the test leaves behind must not keep us waiting.
-    let stderr = std::env::temp_dir().join(format!("slowpath-{}", test.0));
+    let stderr = std::env::temp_dir().join(format!("slowpath-{}", test.name));
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exec", test.0, "--patience", &patience.to_string()])
+        .args(["--exec", test.name, "--patience", &patience.to_string()])
+        .args(["--rounds-divisor", &rounds_divisor.to_string()])
         .stdin(Stdio::null())
         .stderr(File::create(&stderr)?)
         .process_group(0)
@@ -130,42 +150,50 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let all: Vec<Test> = [tests::ALL, tests::LONG]
         .iter()
+        .flat_map(|files| files.iter())
         .flat_map(|groups| groups.iter())
         .flat_map(|group| group.iter().copied())
         .collect();
 
     if let Some(name) = args.exec {
-        match all.iter().find(|t| t.0 == name) {
-            Some(&test) => exec(test, args.patience),
+        match all.iter().find(|t| t.name == name) {
+            Some(&test) => exec(test, args.patience, args.rounds_divisor),
             None => exit(2),
         }
     }
 
+    let on = args.on.map(|on| Dependencies::new(&on));
     let chosen: Vec<Test> = all
         .into_iter()
         .filter(|&t| match args.filter.as_slice() {
-            [] => args.long || !is_long(t),
-            filter => filter.iter().any(|part| t.0.contains(part.as_str())),
+            [] => (args.long || !is_long(t)) && on.is_none_or(|on| t.on.intersect(on)),
+            filter => filter.iter().any(|part| t.name.contains(part.as_str())),
         })
         .collect();
     if args.list {
         for test in &chosen {
-            println!("{}", test.0);
+            println!("{:<60} {}", test.name, test.on);
         }
         return ExitCode::SUCCESS;
     }
 
     println!("KTAP version 1\n1..{}", chosen.len());
-    let mut failed = 0;
+    let (mut failed, mut seconds) = (0, String::new());
     for (i, &test) in chosen.iter().enumerate() {
-        let (ok, end, messages) = spawn(test, args.patience)
+        let start = Instant::now();
+        let (ok, end, messages) = spawn(test, args.patience, args.rounds_divisor)
             .unwrap_or_else(|e| (false, String::new(), format!("{e:#}\n")));
         for line in messages.lines() {
             println!("# {line}");
         }
         let result = if ok { "ok" } else { "not ok" };
-        println!("{result} {} {}{end}", i + 1, test.0);
+        println!("{result} {} {}{end}", i + 1, test.name);
+        seconds += &format!("{:.2} {}\n", start.elapsed().as_secs_f64(), test.name);
         failed += u32::from(!ok);
+    }
+    if let Some(Err(e)) = args.seconds.map(|file| fs::write(file, seconds)) {
+        eprintln!("the seconds cannot be written: {e}");
+        failed += 1;
     }
     if failed == 0 {
         ExitCode::SUCCESS

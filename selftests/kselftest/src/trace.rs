@@ -16,6 +16,11 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 impl Trace {
     /// Traces one event, which is named with its system, or all of a system.
     pub fn of(event: &str) -> Result<Self> {
+        Self::of_those(event, "")
+    }
+
+    /// The same, if a filter of the kernel's kind is true, where there is one.
+    pub fn of_those(event: &str, filter: &str) -> Result<Self> {
         process::mount(
             c"tracefs",
             c"/sys/kernel/tracing",
@@ -28,19 +33,28 @@ impl Trace {
         }
         fs::create_dir(&dir).context("a trace instance")?;
         let trace = Self { dir };
+        if !filter.is_empty() {
+            fs::write(trace.dir.join(format!("events/{event}/filter")), filter)
+                .context(filter.to_string())?;
+        }
         fs::write(trace.dir.join(format!("events/{event}/enable")), "1").context("the event")?;
         Ok(trace)
     }
 
-    /// The events of a task, oldest first: what comes behind their names.
+    /// The events of ours of a task, oldest first: what comes behind their names.
     pub fn lines_of(&self, tid: i32) -> Result<Vec<String>> {
+        self.lines_with(tid, "syscall_slowpath_")
+    }
+
+    /// What comes behind a word in the events of a task, oldest first.
+    pub fn lines_with(&self, tid: i32, word: &str) -> Result<Vec<String>> {
         let text = fs::read_to_string(self.dir.join("trace"))?;
         let task = format!("-{tid} ");
         let lines = text
             .lines()
             .filter(|line| !line.starts_with('#') && line.contains(&task));
         Ok(lines
-            .filter_map(|line| Some(line.split_once("syscall_slowpath_")?.1.to_string()))
+            .filter_map(|line| Some(line.split_once(word)?.1.to_string()))
             .collect())
     }
 }

@@ -16,34 +16,38 @@ use std::{
 };
 
 super::tests! {
-    attach_self
-    attach_child
-    attach_spinning_task
-    attach_blocked_task_sees_exit_without_entry
-    attach_stopped_task
-    attach_other_thread
-    attach_in_pid_namespace
-    attach_number_of_other_namespace
-    attach_shows_directory
-    attach_again_after_detach
-    attach_many
-    detach_self
-    detach_blocked_task
-    detach_all
-    detach_in_pid_namespace
-    toggle_attachment
-    toggle_attachment_of_spinning_task
-    toggle_module
-    toggle_is_kept_apart
-    force_all_reaches_nobody_else
-    force_all_respects_toggle
-    totals_keep_what_is_gone
-    exit_removes_attachment
-    kill_removes_attachment
-    zombie_has_no_attachment
-    tid_reuse
-    exit_classes_are_counted
-    exit_path_is_counted
+    [] =>
+        attach_in_pid_namespace
+        attach_number_of_other_namespace
+        attach_shows_directory
+        detach_in_pid_namespace
+        toggle_is_kept_apart;
+    [Cpus] =>
+        attach_again_after_detach
+        totals_keep_what_is_gone
+        exit_removes_attachment
+        kill_removes_attachment
+        zombie_has_no_attachment
+        tid_reuse;
+    [FastPath] =>
+        attach_self
+        detach_self
+        toggle_attachment
+        toggle_module
+        force_all_respects_toggle
+        exit_classes_are_counted
+        exit_path_is_counted;
+    [FastPath, Cpus] =>
+        attach_child
+        attach_spinning_task
+        attach_blocked_task_sees_exit_without_entry
+        attach_stopped_task
+        attach_other_thread
+        attach_many
+        detach_blocked_task
+        detach_all
+        toggle_attachment_of_spinning_task
+        force_all_reaches_nobody_else;
 }
 
 fn calls(n: u8) -> i64 {

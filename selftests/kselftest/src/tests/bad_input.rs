@@ -15,30 +15,32 @@ use std::{
 };
 
 super::tests! {
-    bad_attach_numbers
-    bad_attach_no_such_task
-    bad_attach_twice
-    bad_attach_kernel_thread
-    bad_attach_zombie
-    bad_detach_numbers
-    bad_detach_no_such_task
-    bad_detach_not_attached
-    bad_switches
-    bad_attachment_switches
-    bad_attachment_policy
-    bad_attachment_exit_path
-    bad_rules
-    bad_rules_too_long
-    bad_rules_are_explained_in_the_log
-    bad_number_of_policies
-    bad_number_of_attachments
-    bad_mode
-    bad_policy_names
-    bad_modes_of_files
-    bad_unprivileged
-    bad_container_root
-    bad_passed_descriptor
-    removed_file_held_open
+    [] =>
+        bad_attach_numbers
+        bad_attach_no_such_task
+        bad_attach_twice
+        bad_attach_kernel_thread
+        bad_attach_zombie
+        bad_detach_numbers
+        bad_detach_no_such_task
+        bad_detach_not_attached
+        bad_switches
+        bad_attachment_switches
+        bad_attachment_policy
+        bad_attachment_exit_path
+        bad_rules
+        bad_rules_too_long
+        bad_rules_are_explained_in_the_log
+        bad_number_of_policies
+        bad_mode
+        bad_policy_names
+        bad_modes_of_files
+        bad_unprivileged
+        bad_container_root
+        bad_passed_descriptor
+        removed_file_held_open;
+    [Cpus] =>
+        bad_number_of_attachments;
 }
 
 const NOT_NUMBERS: &[&str] = &[

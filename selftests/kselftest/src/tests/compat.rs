@@ -14,18 +14,20 @@ use compat32::{CS_IN_CONTEXT, FLAGS_IN_CONTEXT, GENERAL_IN_CONTEXT, IP_IN_CONTEX
 use std::{io::Write, os::unix::fs::FileExt};
 
 super::tests_on_each_path! {
-    compat_registers
-    compat_registers_of_64_bit_doors
-    compat_flags
-    compat_six_arguments
-    compat_upper_registers
-    compat_bad_pointer
-    compat_bad_stack
-    compat_single_step
-    compat_signal_in_blocked_call
-    compat_signal_at_return
-    compat_restart
-    compat_restart_syscall
+    [Mitigations, CompatEntry] =>
+        compat_registers
+        compat_flags
+        compat_six_arguments
+        compat_upper_registers
+        compat_bad_pointer
+        compat_bad_stack
+        compat_single_step
+        compat_signal_in_blocked_call
+        compat_signal_at_return
+        compat_restart
+        compat_restart_syscall;
+    [Mitigations, CompatEntry, FastPath] =>
+        compat_registers_of_64_bit_doors;
 }
 
 const ENOSYS: i64 = -(libc::ENOSYS as i64);

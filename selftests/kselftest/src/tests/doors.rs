@@ -14,19 +14,20 @@ use compat32::GENERAL_IN_CONTEXT;
 use std::{arch::global_asm, io::Write};
 
 super::tests! {
-    doors_judge_as_their_architecture
-    doors_of_a_task_that_changes_its_mode
-    doors_of_a_64_bit_program_in_a_32_bit_segment
-    doors_show_each_argument
-    doors_to_every_call_by_name
-    doors_to_every_number
-    doors_policy_for_one_architecture
-    doors_bad_stack_is_not_judged
-    doors_of_the_other_vendor
-    doors_restart_is_judged_once
-    doors_policy_after_tracer
-    doors_policy_before_seccomp
-    doors_x32
+    [Mitigations, CompatEntry, FastPath, X32] =>
+        doors_judge_as_their_architecture
+        doors_of_a_task_that_changes_its_mode
+        doors_of_a_64_bit_program_in_a_32_bit_segment
+        doors_show_each_argument
+        doors_to_every_call_by_name
+        doors_to_every_number
+        doors_policy_for_one_architecture
+        doors_bad_stack_is_not_judged
+        doors_of_the_other_vendor
+        doors_restart_is_judged_once
+        doors_policy_after_tracer
+        doors_policy_before_seccomp
+        doors_x32;
 }
 
 #[allow(dead_code)]

@@ -9,16 +9,18 @@ use compat32::{GENERAL_IN_CONTEXT, IP_IN_CONTEXT};
 use std::time::{Duration, Instant};
 
 super::tests! {
-    doors_errno
-    doors_return
-    doors_log
-    doors_delay
-    doors_after
-    doors_redirect
-    doors_set_argument
-    doors_signal
-    doors_trap_is_that_of_seccomp
-    doors_kill
+    [Mitigations, CompatEntry, FastPath, X32] =>
+        doors_errno
+        doors_return
+        doors_log
+        doors_after
+        doors_redirect
+        doors_set_argument
+        doors_signal
+        doors_trap_is_that_of_seccomp
+        doors_kill;
+    [Mitigations, CompatEntry, FastPath, X32, Time] =>
+        doors_delay;
 }
 
 fn doors_errno() -> Result<()> {

@@ -21,18 +21,20 @@ use std::{
 };
 
 super::tests! {
-    escape_by_exec
-    escape_by_exec_of_descriptor
-    escape_by_exec_of_script
-    escape_by_exec_of_thread
-    escape_by_failed_exec
-    escape_by_session
-    escape_by_reparenting
-    escape_by_prctl
-    escape_by_personality
-    escape_by_unshare
-    escape_by_setns
-    escape_by_knobs_in_a_container
+    [] =>
+        escape_by_exec
+        escape_by_exec_of_descriptor
+        escape_by_exec_of_script
+        escape_by_failed_exec
+        escape_by_session
+        escape_by_reparenting
+        escape_by_prctl
+        escape_by_personality
+        escape_by_unshare
+        escape_by_setns
+        escape_by_knobs_in_a_container;
+    [Cpus] =>
+        escape_by_exec_of_thread;
 }
 
 /// What the tries call, and are refused. Nothing that they need besides.

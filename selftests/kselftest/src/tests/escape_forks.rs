@@ -15,12 +15,13 @@ use std::{
 };
 
 super::tests! {
-    escape_by_clone
-    escape_by_clone3
-    escape_by_clone3_with_tid
-    escape_by_limits
-    escape_by_exit_of_leader
-    escape_by_death_of_vfork_parent
+    [Cpus] =>
+        escape_by_clone
+        escape_by_clone3
+        escape_by_clone3_with_tid
+        escape_by_limits
+        escape_by_exit_of_leader
+        escape_by_death_of_vfork_parent;
 }
 
 /// What the first call of a new task returned.

@@ -19,20 +19,24 @@ use std::{
 };
 
 super::tests! {
-    escape_by_number
-    escape_by_syscall_user_dispatch
-    escape_by_tracer_of_number
-    escape_by_tracer_of_syscall_info
-    escape_by_tracer_of_restart
-    escape_by_tracer_of_rewound_call
-    escape_by_tracer_of_injected_call
-    escape_by_tracer_of_call_with_signal
-    escape_by_seccomp_filter
-    escape_by_seccomp_notification
-    escape_by_interrupted_notification
-    escape_by_sigreturn
-    escape_by_io_uring
-    escape_by_own_memory
+    [FastPath, Cpus] =>
+        escape_by_tracer_of_number
+        escape_by_tracer_of_syscall_info
+        escape_by_tracer_of_restart
+        escape_by_tracer_of_rewound_call
+        escape_by_tracer_of_injected_call
+        escape_by_tracer_of_call_with_signal
+        escape_by_seccomp_notification
+        escape_by_interrupted_notification
+        escape_by_io_uring
+        escape_by_own_memory;
+    [FastPath] =>
+        escape_by_syscall_user_dispatch
+        escape_by_seccomp_filter;
+    [Mitigations, FastPath] =>
+        escape_by_sigreturn;
+    [CompatEntry, FastPath, X32] =>
+        escape_by_number;
 }
 
 fn escape_by_number() -> Result<()> {

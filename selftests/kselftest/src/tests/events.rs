@@ -10,13 +10,16 @@ use crate::{
 use anyhow::{ensure, Result};
 
 super::tests! {
-    events_of_attachments
-    events_of_inheriting_tasks
-    events_of_verdicts
-    events_of_32_bit_calls
-    events_of_kills
-    events_of_mode_log
-    events_none_of_allowed_calls
+    [] =>
+        events_of_attachments
+        events_of_inheriting_tasks
+        events_of_kills
+        events_of_mode_log
+        events_none_of_allowed_calls;
+    [CompatEntry] =>
+        events_of_32_bit_calls;
+    [FastPath] =>
+        events_of_verdicts;
 }
 
 const EVENTS: &str = "syscall_slowpath";

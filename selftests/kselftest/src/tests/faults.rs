@@ -20,19 +20,21 @@ use std::{
 };
 
 super::tests! {
-    fault_in_attach
-    fault_in_detach
-    fault_in_switches
-    fault_in_attachment_knobs
-    fault_in_mkdir
-    fault_in_rules
-    fault_in_mode
-    fault_in_reads
-    fault_in_verdicts
-    fault_in_fork
-    fault_in_exec
-    fault_in_load
-    fault_in_load_of_sample
+    [] =>
+        fault_in_attach
+        fault_in_detach
+        fault_in_switches
+        fault_in_attachment_knobs
+        fault_in_mkdir
+        fault_in_rules
+        fault_in_mode
+        fault_in_reads
+        fault_in_fork
+        fault_in_exec
+        fault_in_load
+        fault_in_load_of_sample;
+    [FastPath] =>
+        fault_in_verdicts;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

@@ -14,25 +14,27 @@ use std::{
 };
 
 super::tests! {
-    fork_does_not_inherit
-    fork_inherits
-    vfork_does_not_inherit
-    vfork_inherits
-    clone_inherits
-    clone3_inherits
-    thread_does_not_inherit
-    thread_inherits
-    grandchild_inherits
-    inherit_off_again
-    inherited_attachment_is_shared
-    inherited_policy_judges_the_first_call
-    detach_member_leaves_others
-    exec_keeps_attachment
-    exec_of_set_uid_program_keeps_attachment
-    exec_by_thread_renames
-    leader_exit_renames
-    last_member_removes
-    many_short_lived_children
+    [FastPath, Cpus] =>
+        fork_does_not_inherit
+        fork_inherits
+        vfork_does_not_inherit
+        vfork_inherits
+        clone_inherits
+        clone3_inherits
+        thread_does_not_inherit
+        thread_inherits
+        grandchild_inherits
+        inherit_off_again
+        inherited_attachment_is_shared
+        inherited_policy_judges_the_first_call
+        detach_member_leaves_others
+        exec_keeps_attachment
+        exec_by_thread_renames
+        leader_exit_renames
+        last_member_removes
+        many_short_lived_children;
+    [] =>
+        exec_of_set_uid_program_keeps_attachment;
 }
 
 const PLAIN: u8 = 0;

@@ -21,22 +21,23 @@ use std::{
 };
 
 super::tests! {
-    intrude_by_write
-    intrude_by_splice
-    intrude_by_sendfile
-    intrude_by_aio
-    intrude_by_io_uring
-    intrude_by_io_uring_worker
-    intrude_by_passed_descriptor
-    intrude_by_taken_descriptor
-    intrude_by_reopened_descriptor
-    intrude_by_output_of_program
-    intrude_as_root_of_user_namespace
-    intrude_by_changed_mode
-    intrude_by_mounted_sysfs
-    intrude_by_bind_mount_and_chroot
-    intrude_by_set_uid_program
-    root_of_pid_namespace_is_no_intruder
+    [] =>
+        intrude_by_write
+        intrude_by_splice
+        intrude_by_sendfile
+        intrude_by_aio
+        intrude_by_io_uring
+        intrude_by_io_uring_worker
+        intrude_by_passed_descriptor
+        intrude_by_taken_descriptor
+        intrude_by_reopened_descriptor
+        intrude_by_output_of_program
+        intrude_as_root_of_user_namespace
+        intrude_by_changed_mode
+        intrude_by_mounted_sysfs
+        intrude_by_bind_mount_and_chroot
+        intrude_by_set_uid_program
+        root_of_pid_namespace_is_no_intruder;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

@@ -17,9 +17,10 @@ use std::{
 };
 
 super::tests! {
-    junk_is_refused
-    junk_from_many_writers
-    junk_for_files_that_are_read
+    [Cpus] =>
+        junk_is_refused
+        junk_from_many_writers
+        junk_for_files_that_are_read;
 }
 
 /// Words of the files' languages, of which most of a write is made.

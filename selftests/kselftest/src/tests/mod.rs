@@ -17,6 +17,7 @@ mod faults;
 mod inherit;
 mod intrude;
 mod junk;
+mod mitigations;
 mod module;
 mod observe;
 mod order;
@@ -37,27 +38,53 @@ mod ways;
 
 use crate::Test;
 
-/// Names the tests of a file after their functions.
+/// Names the tests of a file after their functions. What their outcome can depend on stands before
+/// them: `[Cpus, Time] => a_test another;`.
 macro_rules! tests {
-    ($($name:ident)*) => {
-        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),*];
+    ($([$($on:ident),*] => $($name:ident)*;)*) => {
+        pub const TESTS: &[&[crate::Test]] = &[$($crate::tests::tests!(@group [$($on),*] $($name)*)),*];
+    };
+    (@group $on:tt $($name:ident)*) => {
+        &[$(crate::Test {
+            name: stringify!($name),
+            run: $name,
+            on: $crate::tests::dependencies!($on),
+        }),*]
     };
 }
 use tests;
 
 /// The same for functions that take the path to test, each of which makes three tests.
 macro_rules! tests_on_each_path {
-    ($($name:ident)*) => {
-        pub const TESTS_ON_EACH_PATH: &[crate::Test] = &[$(
-            (concat!(stringify!($name), "_fast"), || Path::Fast.run($name)),
-            (concat!(stringify!($name), "_slow"), || Path::Slow.run($name)),
-            (concat!(stringify!($name), "_iret"), || Path::Iret.run($name)),
-        )*];
+    ($([$($on:ident),*] => $($name:ident)*;)*) => {
+        pub const TESTS_ON_EACH_PATH: &[&[crate::Test]] =
+            &[$($crate::tests::tests_on_each_path!(@group [$($on),*] $($name)*)),*];
+    };
+    (@group $on:tt $($name:ident)*) => {
+        &[$(
+            $crate::tests::tests_on_each_path!(@test $on $name Fast "_fast"),
+            $crate::tests::tests_on_each_path!(@test $on $name Slow "_slow"),
+            $crate::tests::tests_on_each_path!(@test $on $name Iret "_iret"),
+        )*]
+    };
+    (@test $on:tt $name:ident $path:ident $suffix:literal) => {
+        crate::Test {
+            name: concat!(stringify!($name), $suffix),
+            run: || Path::$path.run($name),
+            on: $crate::tests::dependencies!($on),
+        }
     };
 }
 use tests_on_each_path;
 
-pub const ALL: &[&[Test]] = &[
+macro_rules! dependencies {
+    ([$($on:ident),*]) => {
+        crate::dependencies::Dependencies::new(&[$(crate::dependencies::Dependency::$on),*])
+    };
+}
+use dependencies;
+
+pub const ALL: &[&[&[Test]]] = &[
     attach::TESTS,
     inherit::TESTS,
     paths::TESTS,
@@ -69,6 +96,7 @@ pub const ALL: &[&[Test]] = &[
     compat_tasks::TESTS_ON_EACH_PATH,
     events::TESTS,
     observe::TESTS_ON_EACH_PATH,
+    mitigations::TESTS,
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
     rules::TESTS,
@@ -89,5 +117,5 @@ pub const ALL: &[&[Test]] = &[
     samples::TESTS,
 ];
 
-/// Those that take minutes, and do not depend on the machine.
-pub const LONG: &[&[Test]] = &[junk::TESTS, storms::TESTS];
+/// Those that take minutes.
+pub const LONG: &[&[&[Test]]] = &[junk::TESTS, storms::TESTS];

@@ -20,10 +20,12 @@ use std::{
 };
 
 super::tests_on_each_path! {
-    core_dump_of_blocked_thread
-    perf_registers_in_call
-    perf_callchain_in_call
-    proc_stack_in_call
+    [Mitigations, FastPath] =>
+        perf_registers_in_call
+        perf_callchain_in_call
+        proc_stack_in_call;
+    [Mitigations, FastPath, Cpus] =>
+        core_dump_of_blocked_thread;
 }
 
 /// `struct elf_prstatus`, up to the registers.

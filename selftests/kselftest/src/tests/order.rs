@@ -20,17 +20,19 @@ use std::{
 };
 
 super::tests! {
-    order_user_dispatch_before_policy
-    order_policy_after_user_dispatch
-    order_tracer_sees_refused_call
-    order_tracer_sees_injected_result
-    order_policy_hides_refused_call_from_seccomp
-    order_policy_shows_seccomp_what_it_made
-    order_seccomp_refuses_what_policy_gives_a_result
-    order_seccomp_installed_during_a_delay
-    order_seccomp_tracer_skips_what_policy_gives_a_result
-    order_tracepoints_after_policy
-    order_audit_after_policy
+    [FastPath] =>
+        order_user_dispatch_before_policy
+        order_policy_after_user_dispatch
+        order_tracer_sees_refused_call
+        order_tracer_sees_injected_result
+        order_policy_hides_refused_call_from_seccomp
+        order_policy_shows_seccomp_what_it_made
+        order_seccomp_refuses_what_policy_gives_a_result
+        order_seccomp_tracer_skips_what_policy_gives_a_result
+        order_tracepoints_after_policy
+        order_audit_after_policy;
+    [FastPath, Cpus, Time] =>
+        order_seccomp_installed_during_a_delay;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

@@ -12,25 +12,28 @@ use anyhow::{ensure, Result};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 super::tests! {
-    path_status_is_a_word
-    path_of_untagged_task
-    path_of_task_tagged_while_it_runs
-    path_of_disabled_attachment
-    path_of_disabled_module
-    path_of_all_tasks_forced
-    path_of_new_child
-    path_of_return_after_tagged_while_blocked
-    path_of_return_of_a_call_that_tags_its_task
-    path_of_return_after_signal
-    path_of_return_that_reschedules
-    path_of_qualified_calls
-    path_of_exit
-    path_of_exit_group
-    path_of_numbers_out_of_range
-    path_of_x32_numbers
-    path_of_seccomp_filter
-    path_of_user_dispatch
-    path_with_rseq_debug
+    [Mitigations, FastPath] =>
+        path_status_is_a_word
+        path_of_untagged_task
+        path_of_disabled_attachment
+        path_of_disabled_module
+        path_of_all_tasks_forced
+        path_of_new_child
+        path_of_return_after_signal
+        path_of_qualified_calls
+        path_of_exit
+        path_of_exit_group
+        path_of_numbers_out_of_range
+        path_of_seccomp_filter
+        path_of_user_dispatch
+        path_with_rseq_debug;
+    [Mitigations, FastPath, Cpus] =>
+        path_of_task_tagged_while_it_runs
+        path_of_return_after_tagged_while_blocked
+        path_of_return_of_a_call_that_tags_its_task
+        path_of_return_that_reschedules;
+    [Mitigations, FastPath, X32] =>
+        path_of_x32_numbers;
 }
 
 /// The counters of a child that waits for a command, before and after one.

@@ -14,35 +14,39 @@ use std::{
 };
 
 super::tests! {
-    policy_errno
-    policy_return
-    policy_log_is_made
-    policy_allow
-    policy_strictest_wins
-    policy_default
-    policy_of_unknown_number
-    policy_refused_call_has_no_effect
-    policy_mode_log
-    policy_replaced_while_attached
-    policy_replaced_at_full_speed
-    policy_closes_io_uring
-    policy_switched
-    policy_none
-    policy_shared_by_attachments
-    policy_follows_detach
-    policy_toggle_keeps_policy
-    policy_rmdir_in_use
-    policy_reads_back
-    policy_hits
-    policy_counters
-    policy_failed_write_keeps_rules
-    policy_seccomp_still_judges
-    policy_before_seccomp
-    policy_judges_what_a_tracer_made
-    policy_judges_what_a_seccomp_tracer_made
-    policy_judges_an_argument_that_a_tracer_made
-    policy_judges_what_a_tracer_restarts
-    policy_leaves_what_a_tracer_skipped
+    [FastPath] =>
+        policy_errno
+        policy_return
+        policy_log_is_made
+        policy_allow
+        policy_strictest_wins
+        policy_default
+        policy_of_unknown_number
+        policy_refused_call_has_no_effect
+        policy_mode_log
+        policy_switched
+        policy_none
+        policy_follows_detach
+        policy_toggle_keeps_policy
+        policy_hits
+        policy_counters
+        policy_seccomp_still_judges
+        policy_before_seccomp
+        policy_judges_what_a_tracer_made
+        policy_judges_what_a_seccomp_tracer_made
+        policy_judges_an_argument_that_a_tracer_made
+        policy_judges_what_a_tracer_restarts
+        policy_leaves_what_a_tracer_skipped;
+    [] =>
+        policy_closes_io_uring
+        policy_rmdir_in_use
+        policy_reads_back
+        policy_failed_write_keeps_rules;
+    [Cpus] =>
+        policy_shared_by_attachments;
+    [FastPath, Cpus] =>
+        policy_replaced_while_attached
+        policy_replaced_at_full_speed;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

@@ -3,16 +3,19 @@
 //! Probes in the way of a syscall, on each path.
 
 use crate::{
-    paths::Path,
-    process::{getppid, mount},
+    paths::{fast_path_is_on, Path},
+    process::{getppid, gettid, mount},
     registers::{syscall, Registers, TF},
+    trace::Trace,
 };
 use anyhow::{ensure, Context, Result};
 use std::fs;
 
 super::tests_on_each_path! {
-    kprobe_on_dispatch
-    uprobe_on_syscall_instruction
+    [Mitigations, FastPath] =>
+        kprobe_on_dispatch
+        registers_are_cleared_at_dispatch
+        uprobe_on_syscall_instruction;
 }
 
 const TRACEFS: &str = "/sys/kernel/tracing";
@@ -86,6 +89,45 @@ fn kprobe_on_dispatch(_: Path) -> Result<()> {
         check_calls(CALLS, true)?;
         let hits = probe.hits()? - before;
         ensure!(hits >= CALLS, "{place}: {hits} hits");
+    }
+    Ok(())
+}
+
+/// What a program has in its registers is no use to a speculation attack on the kernel. But with "lean"
+/// the fast path leaves those alone that C code preserves.
+fn registers_are_cleared_at_dispatch(path: Path) -> Result<()> {
+    const OTHERS: [&str; 6] = ["dx", "cx", "r8", "r9", "r10", "r11"];
+    const PRESERVED: [&str; 6] = ["bx", "bp", "r12", "r13", "r14", "r15"];
+
+    let lean = fs::read_to_string("/proc/cmdline")?.contains("syscall_fastpath=lean");
+    let kept = lean && path == Path::Fast && fast_path_is_on()?;
+    let mut names = OTHERS.to_vec();
+    names.extend(PRESERVED.iter().filter(|_| !kept));
+    let values: Vec<String> = names.iter().map(|n| format!("{n}=%{n}:x64")).collect();
+    let place = format!("x64_sys_call nr=%si:u32 {}", values.join(" "));
+    let _probe = Probe::new("kprobe", "cleared", &place)?;
+    // To read the trace makes calls, too.
+    let trace = Trace::of_those("test/cleared", &format!("nr == {}", libc::SYS_getppid))?;
+
+    let before = Registers {
+        rax: libc::SYS_getppid as u64,
+        ..Registers::random(&mut 1)
+    };
+    syscall(&before);
+    let word = format!("nr={} ", libc::SYS_getppid);
+    let lines = trace.lines_with(gettid(), &word)?;
+    ensure!(lines.len() == 1, "{lines:?}");
+    let users = [
+        before.rbx, before.rdx, before.rdi, before.rsi, before.rbp, before.r8, before.r9,
+        before.r10, before.r12, before.r13, before.r14, before.r15,
+    ];
+    for value in lines[0].split_whitespace() {
+        let number = value.split_once("=0x").context("no value")?.1;
+        let number = u64::from_str_radix(number, 16)?;
+        ensure!(
+            number == 0 || !users.contains(&number),
+            "{value} is the program's"
+        );
     }
     Ok(())
 }

@@ -13,14 +13,15 @@ use libc::user_regs_struct;
 use std::{fs::File, io::Write, ptr::null_mut};
 
 super::tests_on_each_path! {
-    ptrace_reads_blocked_call
-    ptrace_writes_blocked_call
-    ptrace_writes_bad_address
-    ptrace_reads_at_exit_by_signal
-    ptrace_reads_at_exit_by_call
-    ptrace_reads_and_writes_at_clone
-    ptrace_reads_at_exec
-    ptrace_syscall_stops
+    [Mitigations, FastPath] =>
+        ptrace_reads_blocked_call
+        ptrace_writes_blocked_call
+        ptrace_writes_bad_address
+        ptrace_reads_at_exit_by_signal
+        ptrace_reads_at_exit_by_call
+        ptrace_reads_and_writes_at_clone
+        ptrace_reads_at_exec
+        ptrace_syscall_stops;
 }
 
 /// A child that reads a byte with registers of its own, and then tells what is in them.

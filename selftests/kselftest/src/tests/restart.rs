@@ -16,23 +16,26 @@ use std::{
 };
 
 super::tests! {
-    restart_without_handler
-    restart_after_handler
-    restart_after_nested_handlers
-    no_restart_is_a_new_call
-    restart_of_delayed_call
-    restart_of_redirected_call
-    restart_of_call_with_argument_set
-    restart_with_after_is_none
-    restart_by_restart_syscall
-    restart_by_int80
-    restart_counts_once
-    restart_under_rules_that_let_through
-    restart_under_rules_that_refuse
-    restart_under_rules_that_change
-    restart_under_a_policy_of_its_own
-    restart_in_mode_log
-    restart_of_what_a_tracer_has_replaced
+    [FastPath] =>
+        restart_without_handler
+        restart_after_handler
+        restart_after_nested_handlers
+        no_restart_is_a_new_call
+        restart_of_redirected_call
+        restart_of_call_with_argument_set
+        restart_with_after_is_none
+        restart_by_restart_syscall
+        restart_counts_once
+        restart_under_rules_that_let_through
+        restart_under_rules_that_refuse
+        restart_under_rules_that_change
+        restart_under_a_policy_of_its_own
+        restart_in_mode_log
+        restart_of_what_a_tracer_has_replaced;
+    [FastPath, Time] =>
+        restart_of_delayed_call;
+    [Mitigations, CompatEntry, FastPath] =>
+        restart_by_int80;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

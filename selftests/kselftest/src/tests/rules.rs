@@ -11,18 +11,22 @@ use anyhow::{ensure, Result};
 use std::{fs::OpenOptions, io::Write};
 
 super::tests! {
-    rule_conditions
-    rule_conditions_of_32_bit_calls
-    rule_when
-    rule_when_is_counted_for_each_attachment
-    rule_when_starts_anew_with_new_rules
-    rule_for_every_architecture
-    rule_for_one_architecture
-    rule_default_of_one_architecture
-    rule_strictest_of_conditional_ones
-    rules_written_line_by_line
-    rules_written_over
-    rules_by_the_thousand
+    [] =>
+        rule_conditions
+        rule_when
+        rule_when_starts_anew_with_new_rules
+        rule_strictest_of_conditional_ones
+        rules_written_line_by_line
+        rules_written_over
+        rules_by_the_thousand;
+    [Cpus] =>
+        rule_when_is_counted_for_each_attachment;
+    [CompatEntry] =>
+        rule_conditions_of_32_bit_calls;
+    [CompatEntry, X32] =>
+        rule_for_every_architecture
+        rule_for_one_architecture
+        rule_default_of_one_architecture;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);

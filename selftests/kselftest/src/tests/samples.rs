@@ -16,15 +16,18 @@ use std::{
 };
 
 super::tests! {
-    sample_minimal
-    sample_latency
-    sample_audit_open
-    sample_deny_exec
-    sample_flaky
-    sample_iret
-    sample_needs_a_task
-    sample_unload_lets_tasks_go
-    attached_to_another_handler
+    [FastPath] =>
+        sample_minimal
+        sample_latency
+        sample_audit_open
+        sample_deny_exec
+        sample_flaky
+        sample_iret;
+    [] =>
+        sample_needs_a_task;
+    [FastPath, Cpus] =>
+        sample_unload_lets_tasks_go
+        attached_to_another_handler;
 }
 
 const ALL: [&str; 6] = [

@@ -19,15 +19,17 @@ use std::{
 };
 
 super::tests_on_each_path! {
-    signal_in_blocked_call
-    signal_restarts_call
-    signal_restarts_call_with_timeout
-    signal_at_return
-    signal_at_any_time
-    sigreturn_to_other_registers
-    sigreturn_to_bad_address
-    step_over_syscall
-    syscall_at_top_of_user_space
+    [Mitigations, FastPath] =>
+        signal_in_blocked_call
+        signal_restarts_call
+        signal_restarts_call_with_timeout
+        signal_at_return
+        sigreturn_to_other_registers
+        sigreturn_to_bad_address
+        step_over_syscall
+        syscall_at_top_of_user_space;
+    [Mitigations, FastPath, Cpus, Time] =>
+        signal_at_any_time;
 }
 
 /// What the handlers below saw last, and how often they ran.

@@ -14,17 +14,19 @@ use std::{
 };
 
 super::tests! {
-    strace_example_chdir
-    strace_error
-    strace_error_by_number
-    strace_default_error
-    strace_retval
-    strace_signal_and_error
-    strace_syscall
-    strace_when_first
-    strace_when_first_and_all_later
-    strace_when_first_and_step
-    strace_delay_enter
+    [FastPath] =>
+        strace_example_chdir
+        strace_error
+        strace_error_by_number
+        strace_default_error
+        strace_retval
+        strace_signal_and_error
+        strace_syscall
+        strace_when_first
+        strace_when_first_and_all_later
+        strace_when_first_and_step;
+    [FastPath, Time] =>
+        strace_delay_enter;
 }
 
 const CALLS: usize = 9;

@@ -23,33 +23,37 @@ use std::{
 };
 
 super::tests! {
-    verdict_log
-    verdict_return
-    verdict_errno
-    verdict_signal
-    verdict_signal_never_restarts
-    verdict_signal_when_blocked
-    verdict_signal_kills
-    verdict_trap_is_that_of_seccomp
-    verdict_trap_can_be_emulated
-    verdict_trap_without_handler
-    verdict_kill_process
-    verdict_kill_thread
-    verdict_kill_last_thread
-    verdict_kill_cannot_be_survived
-    verdict_delay
-    verdict_delay_ends_with_signal
-    verdict_delay_ends_with_death
-    verdict_delay_of_task_that_is_detached
-    verdict_redirect
-    verdict_redirect_to_fork
-    verdict_redirect_is_seen_by_seccomp
-    verdict_set_argument
-    verdict_changes_end_with_the_call
-    verdict_changes_of_a_call_of_detached_task
-    verdict_after_return
-    verdict_after_errno
-    verdict_mode_log_enforces_none
+    [FastPath] =>
+        verdict_log
+        verdict_return
+        verdict_errno
+        verdict_signal
+        verdict_signal_never_restarts
+        verdict_signal_when_blocked
+        verdict_signal_kills
+        verdict_trap_is_that_of_seccomp
+        verdict_trap_can_be_emulated
+        verdict_trap_without_handler
+        verdict_kill_process
+        verdict_kill_cannot_be_survived
+        verdict_redirect
+        verdict_redirect_to_fork
+        verdict_redirect_is_seen_by_seccomp
+        verdict_set_argument
+        verdict_changes_end_with_the_call
+        verdict_changes_of_a_call_of_detached_task
+        verdict_after_return
+        verdict_after_errno
+        verdict_mode_log_enforces_none;
+    [FastPath, Cpus] =>
+        verdict_kill_thread
+        verdict_kill_last_thread;
+    [FastPath, Time] =>
+        verdict_delay
+        verdict_delay_ends_with_signal;
+    [FastPath, Cpus, Time] =>
+        verdict_delay_ends_with_death
+        verdict_delay_of_task_that_is_detached;
 }
 
 const EINTR: i64 = -(libc::EINTR as i64);

@@ -22,21 +22,23 @@ use std::{
 };
 
 super::tests! {
-    vsyscall_is_judged
-    vsyscall_is_no_way_around
-    vsyscall_log
-    vsyscall_delay
-    vsyscall_after
-    vsyscall_set_argument
-    vsyscall_signal
-    vsyscall_trap
-    vsyscall_kill
-    vsyscall_redirect_kills
-    vsyscall_before_seccomp
-    vsyscall_counts_entries_and_exits
-    vsyscall_bad_pointer
-    vsyscall_restores_registers
-    vsyscall_mode
+    [Mitigations, Vsyscall] =>
+        vsyscall_is_judged
+        vsyscall_is_no_way_around
+        vsyscall_log
+        vsyscall_after
+        vsyscall_set_argument
+        vsyscall_signal
+        vsyscall_trap
+        vsyscall_kill
+        vsyscall_redirect_kills
+        vsyscall_before_seccomp
+        vsyscall_counts_entries_and_exits
+        vsyscall_bad_pointer
+        vsyscall_restores_registers
+        vsyscall_mode;
+    [Mitigations, Vsyscall, Time] =>
+        vsyscall_delay;
 }
 
 const EPERM: i64 = -(libc::EPERM as i64);
@@ -355,6 +357,11 @@ fn vsyscall_restores_registers() -> Result<()> {
 /// What each mode lets a program do with the page: read it, and call it. What only faults is not
 /// judged.
 fn vsyscall_mode() -> Result<()> {
+    let command_line = fs::read_to_string("/proc/cmdline")?;
+    let mut words = command_line.split_whitespace();
+    if let Some(wanted) = words.find_map(|word| word.strip_prefix("vsyscall=")) {
+        ensure!(mode()? == wanted, "it is {}, not {wanted}", mode()?);
+    }
     let (reads, calls) = match mode()? {
         "emulate" => (0, 0),
         "xonly" => (256 + libc::SIGSEGV, 0),
