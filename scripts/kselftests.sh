@@ -1,56 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Sourced after lib.sh: runs kselftests in VMs, and adds up results. A machine that has passed all of its
-# tests is not run again with the same $SLOWPATH_TESTED, if there is one: it stands for all that is tested.
+# Sourced after lib.sh: runs parts of the tests side by side, kselftests in VMs above all, says how far they
+# are, and adds up their results, which are in .build/results: NAME.tap, why a part was not good in
+# NAME.broken, how long it took in NAME.seconds. A machine that has passed all of its tests is not run again
+# with the same $SLOWPATH_TESTED, if there is one: it stands for all that is tested.
 
-passed=0 failed=0 skipped=0 broken='' table='' results_of=()
+results=$BUILD/results
+mkdir -p "$results"
+parts=() broken='' watcher=''
 
-# Adds up the results in a KTAP file.
-# count WHAT FILE
-count() {
-	local ok not_ok skip
-	skip=$(grep -cE '^ *ok .* # SKIP' "$2" || true)
-	ok=$(($(grep -cE '^ *ok ' "$2" || true) - skip))
-	not_ok=$(grep -cE '^ *not ok ' "$2" || true)
-	grep -E '^ *not ok ' "$2" >&2 || true
-	results_of+=("$2")
-	add "$1" $ok $not_ok $skip
-}
-
-# add WHAT PASSED FAILED SKIPPED
-add() {
-	passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
-	table+=$(printf '%-20s %7d %7d %7d' "$@")$'\n'
-}
-
-# Whether a KTAP file has as many results as it says, and some: $ran of $plan.
-# all_ran FILE
-all_ran() {
-	plan=$(sed -n 's/^1\.\.//p' "$1")
-	ran=$(grep -cE '^(ok|not ok) [0-9]' "$1" || true)
-	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ]
-}
-
-# The machines, what scripts/boot is told for each, and behind "--" which tests, if not all. The CPU
-# models differ in the mitigations that they need: "intel" needs page-table isolation and buffer
-# clearing; "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the
-# instruction that 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. What one CPU
-# does is their matter, and VMs with one CPU run well side by side. What takes longest is first.
-machines='
-	four-cpus    --cpus 4 -- --long
-	default      --cpus 2
-	one-cpu      --cpus 1
-	intel        --cpus 1 --cpu Skylake-Client
-	amd          --cpus 1 --cpu EPYC
-	amd-zen2     --cpus 1 --cpu EPYC-Rome
-	unmitigated  --cpus 1 --cpu Skylake-Client --append mitigations=off
-	no-fastpath  --cpus 1 --append syscall_fastpath=off
-	lean         --cpus 1 --append syscall_fastpath=lean
-	no-x32       --cpus 1 --append syscall.x32=n -- doors_ rule
-	vsyscall     --cpus 1 --append vsyscall=emulate -- vsyscall
-	no-vsyscall  --cpus 1 --append vsyscall=none -- vsyscall_mode
-'
+# The machines: what scripts/boot is told for each, and behind "--" which kselftests. The default one runs all
+# but those that take minutes; each other differs from it in something, and runs what can depend on that. The
+# CPU models differ in the mitigations that they need: "intel" needs page-table isolation and buffer clearing;
+# "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the instruction that
+# 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. Boot parameters that have nothing to
+# do with each other share a machine. With $THOROUGH set, junk and storms make all of their rounds. VMs with one CPU run well side by side. What takes longest is first.
+fewer=" --rounds-divisor 4"
+[ -z "${THOROUGH-}" ] || fewer=''
+machines="
+	four-cpus    --cpus 4 -- --long --on cpus,time$fewer
+	default      --cpus 1
+	no-fastpath  --cpus 1 --append syscall_fastpath=off --append vsyscall=none -- --on fast_path,vsyscall
+	lean         --cpus 1 --append syscall_fastpath=lean --append vsyscall=emulate -- --on fast_path,vsyscall
+	intel        --cpus 1 --cpu Skylake-Client -- --on mitigations,compat_entry
+	amd          --cpus 1 --cpu EPYC -- --on mitigations
+	amd-zen2     --cpus 1 --cpu EPYC-Rome -- --on mitigations
+	unmitigated  --cpus 1 --cpu Skylake-Client --append mitigations=off --append syscall.x32=n -- --on mitigations,compat_entry,x32
+"
 # Those of "make test-debug", whose kernels check themselves. They are slow, and the emulation of one-shot
 # timers loses an interrupt now and then if the host is busy, which ends a CPU's timers for good: so they
 # have periodic ones. Thousands of tasks that exit at the same time wait for each other for minutes: so it is
@@ -67,37 +44,92 @@ debug_machines="
 	kcsan        --cpus $several --kernel kcsan $slow -- storm_of_attachments storm_of_switches storm_of_policies storm_of_kills storm_of_children attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
-# What came of it is in $BUILD/kselftest-MACHINE.tap, and why it was not good in .tap.broken.
+# Whether a KTAP file has as many results as it says, and some: $ran of $plan.
+# all_ran FILE
+all_ran() {
+	plan=$(sed -n 's/^1\.\.//p' "$1")
+	ran=$(grep -cE '^(ok|not ok) [0-9]' "$1" || true)
+	[ "${plan:-0}" = "$ran" ] && [ "$ran" -gt 0 ]
+}
+
+# How far a part is, in a line.
+progress_of() {
+	local start plan='' ran=0
+	read -r start <"$results/$1.begun"
+	[ ! -s "$results/$1.tap" ] || all_ran "$results/$1.tap" || true
+	printf '%-20s %s of %s, %d s\n' "$1" "$ran" "${plan:-...}" $((EPOCHSECONDS - start))
+}
+
+# Shows the parts that run: on a terminal again and again in the same place, elsewhere each minute.
+watch_parts() {
+	local file lines
+	while sleep "$([ -t 2 ] && echo 1 || echo 60)" >/dev/null 2>&1; do
+		lines=$(for file in "$results"/*.begun; do
+			[ ! -e "$file" ] || progress_of "$(basename "$file" .begun)" 2>/dev/null || true
+		done)
+		[ -n "$lines" ] || continue
+		if [ -t 2 ]; then printf '\r\033[J%s\033[%dA\n' "$lines" "$(wc -l <<<"$lines")" >&2; else say "$lines"; fi
+	done
+}
+
+# Begins a part, beside others as far as $VM_CPUS allows.
+# begin_part NAME CPUS COMMAND...
+begin_part() {
+	local name=$1 cpus=$2
+	shift 2
+	if [ -z "$watcher" ]; then
+		rm -f "$results"/*.begun
+		watch_parts &
+		watcher=$!
+		trap 'kill $watcher 2>/dev/null || true' EXIT
+	fi
+	parts+=("$name")
+	begin "$cpus" run_part "$name" "$@"
+}
+
+# The tests that failed, each behind the last of what it said; or what was said at the end.
+# why FILE
+why() {
+	awk '/^ *#/ { said[++n] = $0; next }
+		/^ *not ok/ { show(); print; failed = 1 }
+		{ n = 0 }
+		END { if (!failed) show() }
+		function show(  i) { for (i = n > 10 ? n - 9 : 1; i <= n; i++) print said[i] }' "$1"
+}
+
+# What the command prints is the part's KTAP; that it has failed, or not all ran, is said here.
+run_part() {
+	local name=$1 start=$EPOCHSECONDS tap=$results/$1.tap broken=''
+	shift
+	rm -f "$results/$name".{broken,seconds,slowest}
+	echo "$start" >"$results/$name.begun"
+	"$@" >"$tap" || {
+		broken="the part '$name' has failed"
+		why "$tap" >&2
+	}
+	all_ran "$tap" || broken="only $ran of ${plan:-the} tests of '$name' ran"
+	[ ! -t 2 ] || printf '\r\033[J' >&2
+	progress_of "$name" >&2
+	[ -z "$broken" ] || { echo "$broken" >"$results/$name.broken" && say "error: $broken"; }
+	echo $((EPOCHSECONDS - start)) >"$results/$name.seconds"
+	rm -f "$results/$name.begun"
+}
+
 # run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...
 run_kselftests() {
-	local machine=$1 results=$BUILD/kselftest-$1.tap options=() plan ran key='' broken=''
+	local machine=$1 options=() status=0
 	shift
 	while [ "$1" != -- ]; do options+=("$1") && shift; done
 	shift
-	[ -z "${SLOWPATH_TESTED-}" ] || key="$SLOWPATH_TESTED $*"
-	if [ -n "$key" ] && [ "$(cat "$results.passed" 2>/dev/null)" = "$key" ]; then
-		say "The kselftests, in the VM: $machine has passed before"
-		return
-	fi
-	say "The kselftests, in the VM: $machine ..."
-	rm -f "$results.passed" "$results.broken"
-	if ! scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest/test "$@" >"$results"; then
-		broken="the kselftests failed on the machine '$machine'"
-		grep -E '^(#|not ok)' "$results" >&2 || true
-	fi
-	all_ran "$results" || broken="only $ran of ${plan:-the} kselftests ran on the machine '$machine'"
-	if [ -n "$broken" ]; then
-		echo "$broken" >"$results.broken"
-		say "error: $broken"
-	elif [ -n "$key" ]; then
-		echo "$key" >"$results.passed"
-	fi
+	scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest/test "$@" || status=1
+	cp "$BUILD/vm-$machine/seconds" "$results/$machine.slowest" 2>/dev/null || true
+	return $status
 }
 
-# Runs them on each machine of a table, or on those that $ON names, some at the same time.
-# run_machines TABLE [TEST...]
-run_machines() {
-	local all machine row options tests rows=$1
+# Begins the kselftests on each machine of a table, or on those that $ON names.
+# begin_machines TABLE [TEST...]
+begin_machines() {
+	local all machine row options tests key passed rows=$1
 	shift
 	all=$(awk 'NF { print $1 }' <<<"$rows")
 	for machine in ${ON:-$all}; do
@@ -106,40 +138,71 @@ run_machines() {
 		read -ra options <<<"${row%% -- *}"
 		tests=("$@")
 		if [ $# = 0 ] && [ "$row" != "${row#* -- }" ]; then read -ra tests <<<"${row#* -- }"; fi
+		key="${SLOWPATH_TESTED-} ${tests[*]}" passed=$results/$machine.passed
+		if [ -n "${SLOWPATH_TESTED-}" ] && [ "$(cat "$passed" 2>/dev/null)" = "$key" ]; then
+			say "The kselftests on '$machine' have passed before"
+			parts+=("$machine")
+			continue
+		fi
+		rm -f "$passed"
 		# Each row begins with its number of CPUs.
-		begin "${options[1]}" run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+		begin_part "$machine" "${options[1]}" run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+		[ -z "${SLOWPATH_TESTED-}" ] || echo "$key" >"$results/$machine.key"
 	done
-	all_ended || broken='a machine was not tested to its end'
-	for machine in ${ON:-$all}; do
-		count "$machine" "$BUILD/kselftest-$machine.tap"
-		[ ! -e "$BUILD/kselftest-$machine.tap.broken" ] || broken=$(cat "$BUILD/kselftest-$machine.tap.broken")
-	done
+}
+
+# Each dependency that a test declares has a machine to be run on, and there is none that nothing depends on.
+check_dependencies() {
+	local declared varied
+	declared=$("$BUILD/target/release/slowpath-selftests" --list | awk 'NF > 1 { print $2 }' | tr , '\n' | sort -u)
+	varied=$(grep -oE -- '--on [a-z0-9_,]+' <<<"$machines" | cut -d' ' -f2 | tr , '\n' | sort -u)
+	[ "$declared" = "$varied" ] ||
+		die "tests depend on '${declared//$'\n'/ }', and the machines differ in '${varied//$'\n'/ }'"
 }
 
 # KUnit's tests in our suites, and the examples in the documentation of what is ours.
 # run_kunit NAME BOOT-OPTION...
 run_kunit() {
-	local results=$BUILD/$1.tap
-	say "KUnit, in a VM of its own: $1 ..."
+	local log=$BUILD/$1.log
 	scripts/boot --out "$BUILD/vm-$1" "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
-		scripts/guest/kunit >"$results" || broken="KUnit did not run, or the kernel has complained of it"
-	grep -qE '^ok [0-9]+ rust_slowpath' "$results" || broken="KUnit ran no suite of ours"
+		scripts/guest/kunit >"$log" || { grep '^#' "$log"; return 1; }
 	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }
-		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$results" >"$results.tests"
-	grep -q rust_doctest_kernel_syscall_slowpath "$results.tests" || broken="KUnit ran no example of the documentation"
-	count "$1" "$results.tests"
+		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$log" |
+		awk '{ sub(/^ +/, ""); sub(/ok [0-9]+/, "ok " NR); print } END { print "1.." NR }'
+	grep -q 'ok [0-9]* rust_slowpath' "$log" || { echo "# KUnit ran no suite of ours" && return 1; }
+	grep -q 'rust_doctest_kernel_syscall_slowpath' "$log" || { echo "# KUnit ran no example of the documentation" && return 1; }
 }
 
-# Prints the table and the totals, and exits.
+# Prints the table, what took longest, and the totals, when all parts have ended; and exits.
 finish() {
+	local part tap skip ok not_ok passed=0 failed=0 skipped=0 table='' total
+	all_ended || broken='a part was not run to its end'
+	kill "$watcher" 2>/dev/null || true
+	for part in "${parts[@]}"; do
+		tap=$results/$part.tap
+		skip=$(grep -cE '^ *ok .* # SKIP' "$tap" || true)
+		ok=$(($(grep -cE '^ *ok ' "$tap" || true) - skip))
+		not_ok=$(grep -cE '^ *not ok ' "$tap" || true)
+		passed=$((passed + ok)) failed=$((failed + not_ok)) skipped=$((skipped + skip))
+		table+=$(printf '%-20s %7d %7d %7d %7d' "$part" $ok "$not_ok" "$skip" "$(cat "$results/$part.seconds")")$'\n'
+		if [ -e "$results/$part.broken" ]; then
+			broken=$(cat "$results/$part.broken")
+		elif [ "$not_ok" = 0 ] && [ -e "$results/$part.key" ]; then
+			mv "$results/$part.key" "$results/$part.passed"
+		fi
+	done
 	if [ $skipped != 0 ]; then
 		say "$skipped skipped:"
-		{ grep -HoE '[a-z0-9_]+ # SKIP.*' "${results_of[@]}" || true; } |
-			sed 's|.*/kselftest-||; s|\.tap||; s|^|  |' >&2
+		for part in "${parts[@]}"; do sed -nE "s/^ *ok [0-9]+ (.* # SKIP.*)/  $part: \1/p" "$results/$part.tap" >&2; done
 	fi
-	printf '%-20s %7s %7s %7s\n%s' '' passed failed skipped "$table"
+	total=$(for part in "${parts[@]}"; do
+		[ ! -e "$results/$part.slowest" ] || sed "s/ / $part /" "$results/$part.slowest"
+	done | sort -rn | awk "NR <= 10")
+	[ -z "$total" ] || say $'What took longest, in seconds:\n'"$(awk '{ printf "  %7.1f  %s: %s\n", $1, $2, $3 }' <<<"$total")"
+	printf '%-20s %7s %7s %7s %7s\n%s' '' passed failed skipped seconds "$table"
 	[ $failed = 0 ] || broken=${broken:-tests failed}
 	[ -z "$broken" ] || say "error: $broken"
+	say "$SECONDS seconds"
 	echo "$passed passed, $failed failed"
 	[ -z "$broken" ] || exit 1
 	exit 0
