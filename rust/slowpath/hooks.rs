@@ -3,7 +3,6 @@
 //! The hooks, and what an attachment consists of.
 
 use crate::{
-    pending::PendingCalls,
     policies::Pinned,
     policy::{Applied, Policy},
     stats::{Event, Stats, Totals},
@@ -42,8 +41,6 @@ use kernel::{
 pub(crate) struct Hooks {
     #[pin]
     pub(crate) applied: Published<Option<Applied>>,
-    #[pin]
-    pub(crate) pending: PendingCalls,
     iret: Flag,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
@@ -86,7 +83,6 @@ impl Hooks {
             let stats = totals.add()?;
             Ok(try_pin_init!(Self {
                 applied <- Published::new(applied),
-                pending <- PendingCalls::new(),
                 iret: Flag::new(false),
                 stats,
                 totals,
@@ -168,16 +164,11 @@ impl Hooks {
     /// What only few exits need.
     #[cold]
     #[inline(never)]
-    fn exit_further(&self, exit: Exit<'_>) {
+    fn count_work(&self, exit: &Exit<'_>) {
         for class in ExitClass::ALL {
             if exit.work().has(class) {
                 self.stats.count(Event::Work(class));
             }
-        }
-        // Calls are restarted for signals only, and what rules let through is not judged again.
-        let interrupted = exit.work().has(ExitClass::Signal);
-        if self.pending.any() || (interrupted && self.applied.get(exit.context()).is_some()) {
-            self.pending.left(&exit);
         }
     }
 }
@@ -194,7 +185,7 @@ impl Handler for Hooks {
     #[inline]
     fn pass(&self, call: &Entry<'_>) -> bool {
         let passes = match self.applied.get(call.context()) {
-            Some(applied) => !self.pending.any() && applied.pass(call),
+            Some(applied) => applied.pass(call),
             None => true,
         };
         if passes {
@@ -217,8 +208,8 @@ impl Handler for Hooks {
 
     #[inline]
     fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
-        if exit.work().any() || self.pending.any() {
-            self.exit_further(exit);
+        if exit.work().any() {
+            self.count_work(&exit);
         }
         if self.iret.get() {
             self.stats.count(Event::Iret);
@@ -235,8 +226,6 @@ impl Handler for Hooks {
 
     fn exec(attachment: ArcBorrow<'_, Attachment<Self>>) {
         let current = current!();
-        // Its stack and its code are others now.
-        attachment.data().pending.forget(Some(current));
         if let Some(shown) = &mut *attachment.data().shown.lock() {
             if shown.task.as_ptr() == current.as_ptr() {
                 shown.rename(ARef::from(&**current));
@@ -246,7 +235,6 @@ impl Handler for Hooks {
 
     fn leave(attachment: ArcBorrow<'_, Attachment<Self>>, task: Option<&Task>) {
         let hooks = attachment.data();
-        hooks.pending.forget(task);
         let mut shown = hooks.shown.lock();
         if attachment.nr_tasks() == 0 {
             let gone = shown.take();

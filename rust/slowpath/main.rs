@@ -9,7 +9,6 @@ use kernel::{
 
 mod control;
 mod hooks;
-mod pending;
 mod policies;
 mod policy;
 mod rules;

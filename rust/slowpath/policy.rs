@@ -4,7 +4,6 @@
 
 use crate::{
     hooks::Hooks,
-    pending::Change,
     rules::{self, Judgement, ParseError, Place, RuleSet, Verdict as Rule},
     stats::Event, //
 };
@@ -188,8 +187,6 @@ impl Policy {
 pub(crate) struct Applied {
     policy: Arc<Policy>,
     rules: Arc<Rules>,
-    /// No other has the same.
-    version: u64,
     /// How many calls there were, for each rule that counts them.
     counts: KVec<Atomic<u64>>,
 }
@@ -228,8 +225,6 @@ fn error(errno: u16) -> Verdict {
 
 impl Applied {
     fn new(policy: Arc<Policy>, rules: Arc<Rules>) -> Result<Self> {
-        static LAST_VERSION: Atomic<u64> = Atomic::new(0);
-
         let mut counts = KVec::with_capacity(rules.set.nr_counters(), GFP_KERNEL)?;
         for _ in 0..rules.set.nr_counters() {
             counts.push(Atomic::new(0), GFP_KERNEL)?;
@@ -237,7 +232,6 @@ impl Applied {
         Ok(Self {
             policy,
             rules,
-            version: LAST_VERSION.fetch_add(1, Relaxed),
             counts,
         })
     }
@@ -265,7 +259,7 @@ impl Applied {
     #[inline]
     pub(crate) fn judge(&self, call: Entry<'_>, hooks: &Hooks) -> Verdict {
         // An error that is injected should cost little more than the call would.
-        if call.arch() != Arch::I386 && !hooks.pending.any() && self.policy.enforce.get() {
+        if call.arch() != Arch::I386 && self.policy.enforce.get() {
             let set = &self.rules.set;
             let rule = set.rule_that_decides(rules::Arch::X86_64, call.raw_number());
             if let Some((line, verdict)) = rule {
@@ -284,20 +278,7 @@ impl Applied {
     }
 
     #[inline(never)]
-    fn judge_further(&self, mut call: Entry<'_>, hooks: &Hooks) -> Verdict {
-        if hooks.pending.any() {
-            let version = self.policy.enforce.get().then_some(self.version);
-            let lets_through = || self.lets_through(&call);
-            let restarted = hooks.pending.entered(&call, version, lets_through);
-            if let Some(change) = restarted {
-                hooks.stats.count(Event::Restart);
-                return match change.apply(&mut call) {
-                    Ok(()) => Verdict::Call,
-                    Err(e) => Verdict::Errno(e),
-                };
-            }
-        }
-
+    fn judge_further(&self, call: Entry<'_>, hooks: &Hooks) -> Verdict {
         let (arch, nr) = call.arch_and_number();
         let arch = arch_of_rules(arch);
         let further = Call(&call, &self.counts);
@@ -310,14 +291,6 @@ impl Applied {
             return Verdict::Call;
         }
         self.act(arch, judgement, call, hooks)
-    }
-
-    /// Whether the rules let a call through as it is. Counts nothing.
-    fn lets_through(&self, call: &Entry<'_>) -> bool {
-        let (arch, nr) = call.arch_and_number();
-        let further = Call(call, &self.counts);
-        let set = &self.rules.set;
-        !self.policy.enforce.get() || set.may_let_through(arch_of_rules(arch), nr, &further)
     }
 
     #[inline(always)]
@@ -337,7 +310,7 @@ impl Applied {
         }
 
         // CAST: The kernel's word has 64 bits.
-        let change = match verdict {
+        let changed = match verdict {
             Rule::Allow | Rule::Log => return Verdict::Log,
             Rule::Delay(nanos) => {
                 hooks.stats.add_delay(nanos);
@@ -349,29 +322,18 @@ impl Applied {
             Rule::Trap(data) => return Verdict::Trap(data),
             Rule::KillThread => return Verdict::KillThread,
             Rule::KillProcess => return Verdict::KillProcess,
-            Rule::AfterReturn(value) => Change {
-                result: Some(value as isize),
-                ..Change::default()
-            },
-            Rule::AfterErrno(errno) => Change {
-                result: Some(-isize::from(errno as i16)),
-                ..Change::default()
-            },
-            Rule::Set { argument, value } => Change {
-                argument: Some((usize::from(argument), value as usize)),
-                ..Change::default()
-            },
+            Rule::AfterReturn(value) => call.set_result(value as isize),
+            Rule::AfterErrno(errno) => call.set_result(-isize::from(errno as i16)),
+            Rule::Set { argument, value } => {
+                call.set_argument(usize::from(argument), value as usize)
+            }
             Rule::Redirect(target) => match target.number(arch) {
-                Some(number) => Change {
-                    number: Some(i32::from(number)),
-                    ..Change::default()
-                },
+                Some(number) => call.redirect(i32::from(number)),
                 // The parser has seen to that.
-                None => return Verdict::Errno(ENOSYS),
+                None => Err(ENOSYS),
             },
         };
-        let changed = hooks.pending.add(&call, change, self.version);
-        match changed.and_then(|()| change.apply(&mut call)) {
+        match changed {
             Ok(()) => Verdict::Call,
             Err(e) => Verdict::Errno(e),
         }

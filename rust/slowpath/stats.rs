@@ -28,15 +28,13 @@ pub(crate) enum Event {
     Trap,
     KillThread,
     KillProcess,
-    /// A call that was judged before, and is made again after a signal.
-    Restart,
     Sysret,
     Iret,
     /// Work that an exit had to do.
     Work(ExitClass),
 }
 
-const NR_FIXED: usize = 15;
+const NR_FIXED: usize = 14;
 /// Not an event: how long the delays were to be, in nanoseconds.
 const DELAY_NANOS: usize = NR_FIXED + ExitClass::ALL.len();
 
@@ -59,9 +57,8 @@ impl Event {
             Self::Trap => 9,
             Self::KillThread => 10,
             Self::KillProcess => 11,
-            Self::Restart => 12,
-            Self::Sysret => 13,
-            Self::Iret => 14,
+            Self::Sysret => 12,
+            Self::Iret => 13,
             Self::Work(class) => NR_FIXED + class as usize,
         }
     }
@@ -81,7 +78,6 @@ pub(crate) const ENTRIES: &[Event] = &[
     Event::Trap,
     Event::KillThread,
     Event::KillProcess,
-    Event::Restart,
 ];
 pub(crate) const EXITS: &[Event] = &[Event::Sysret, Event::Iret];
 

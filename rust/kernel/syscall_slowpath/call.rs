@@ -155,21 +155,9 @@ impl<'a> Frame<'a> {
         HookContext(PhantomData, NotThreadSafe)
     }
 
-    /// Whether the task is attached still. It may be detached while a hook runs; then
-    /// [`Handler::leave`](super::Handler::leave) runs after this, or has.
-    pub fn is_attached(&self) -> bool {
-        let task = crate::current!().as_ptr();
-        // SAFETY: The current task's, of which only the pointer is read.
-        unsafe {
-            !(&raw const (*task).syscall_slowpath)
-                .read_volatile()
-                .is_null()
-        }
-    }
-
     /// The convention that the call follows, and its number there, for x32 without the bit that
-    /// tells it from x86_64. -1 for no call at all: at the exit of `sigreturn`, and of a call that a
-    /// tracer has emulated.
+    /// tells it from x86_64. -1 for no call at all, as at the exit of `sigreturn`, and of a call that a
+    /// tracer has cancelled.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
         // SAFETY: `regs` is valid by the type invariants.

@@ -107,11 +107,6 @@ impl When {
             Some(since) => self.step != 0 && since % u64::from(self.step) == 0,
         }
     }
-
-    /// Whether it holds for every call.
-    pub(super) fn is_always(self) -> bool {
-        self.first <= 1 && self.step == 1
-    }
 }
 
 impl fmt::Display for When {

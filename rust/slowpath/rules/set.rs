@@ -133,27 +133,10 @@ impl RuleSet {
 
     /// Judges a call.
     pub(crate) fn judge(&self, arch: Arch, nr: i32, call: &impl Call) -> Judgement {
-        self.judge_with(arch, nr, |conditional| self.holds(conditional, call))
-    }
-
-    /// Whether a call may be let through as it is, if it is not known how many there were for the
-    /// rules that count them. It is not counted.
-    pub(crate) fn may_let_through(&self, arch: Arch, nr: i32, call: &impl Call) -> bool {
-        let holds = |conditional: &Conditional| {
-            let lets_through = self.verdict_at(conditional.verdict).lets_through();
-            let when = self.when_of(conditional);
-            self.conditions_hold(conditional, call)
-                && when.is_none_or(|(_, when)| lets_through || when.is_always())
-        };
-        self.judge_with(arch, nr, holds).verdict.lets_through()
-    }
-
-    #[inline]
-    fn judge_with(&self, arch: Arch, nr: i32, holds: impl Fn(&Conditional) -> bool) -> Judgement {
         match self.table.get(arch, nr).kind() {
             Kind::Allow(line) | Kind::Constant(line) => self.judge_by(line),
             Kind::Group(group) | Kind::Single(group) => match self.groups.get(group) {
-                Some(group) => self.judge_by_group(group, holds),
+                Some(group) => self.judge_by_group(group, call),
                 None => self.judge_by(0),
             },
             Kind::Unjudged => Judgement {
@@ -176,7 +159,7 @@ impl RuleSet {
     }
 
     #[inline(never)]
-    fn judge_by_group(&self, group: &Group, holds: impl Fn(&Conditional) -> bool) -> Judgement {
+    fn judge_by_group(&self, group: &Group, call: &impl Call) -> Judgement {
         let otherwise = match group.otherwise.kind() {
             Kind::Allow(line) | Kind::Constant(line) => line,
             _ => 0,
@@ -187,7 +170,7 @@ impl RuleSet {
             best = Some(self.judge_by(otherwise));
         }
         for conditional in self.members_of(group) {
-            if holds(conditional) {
+            if self.holds(conditional, call) {
                 let judgement = Judgement {
                     verdict: self.verdict_at(conditional.verdict),
                     line: Some(self.first_rule + usize::from(conditional.rule)),
@@ -215,16 +198,11 @@ impl RuleSet {
         })
     }
 
-    #[inline]
-    fn conditions_hold(&self, conditional: &Conditional, call: &impl Call) -> bool {
-        let mut conditions = self.conditions_of(conditional).iter();
-        conditions.all(|condition| condition.holds(call))
-    }
-
     /// Whether a rule is to give its verdict on a call, which is counted if it is to be.
     #[inline]
     fn holds(&self, conditional: &Conditional, call: &impl Call) -> bool {
-        self.conditions_hold(conditional, call)
+        let mut conditions = self.conditions_of(conditional).iter();
+        conditions.all(|condition| condition.holds(call))
             && match self.when_of(conditional) {
                 Some((counter, when)) => when.holds(call.count(counter)),
                 None => true,

@@ -56,11 +56,6 @@ impl Verdict {
         }
     }
 
-    /// Whether the call is made as it is, now or later, and returns its own result.
-    pub(crate) fn lets_through(self) -> bool {
-        matches!(self, Self::Allow | Self::Log | Self::Delay(_))
-    }
-
     /// The stricter of two verdicts wins. Equal for verdicts that differ in their value only.
     pub(crate) fn strictness(self) -> u8 {
         match self {

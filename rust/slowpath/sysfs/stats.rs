@@ -56,7 +56,6 @@ impl Attributes for StatsFiles {
         counter!(c"trap", &[Event::Trap]),
         counter!(c"kill_thread", &[Event::KillThread]),
         counter!(c"kill_process", &[Event::KillProcess]),
-        counter!(c"restart", &[Event::Restart]),
         counter!(c"sysret", &[Event::Sysret]),
         counter!(c"iret", &[Event::Iret]),
         counter!(c"reschedule", &[Event::Work(ExitClass::Reschedule)]),
