@@ -70,6 +70,7 @@ use crate::{
         Pid,
         Task, //
     },
+    time::Delta,
     types::Opaque, //
 };
 use core::{marker::PhantomData, ptr::NonNull};
@@ -181,6 +182,12 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// A delay that [`enter`](Handler::enter) asked for is over: the task has waited for so long. May
+    /// sleep.
+    fn delayed(&self, _waited: Delta) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Decides whether a new child or thread of an attached task shares the attachment. Without
     /// this function, none does. A program that the task executes keeps it in any case.
     ///
@@ -274,6 +281,15 @@ impl<T: Handler> Attachment<T> {
     pub fn enable(&self, enable: bool) {
         // SAFETY: `inner` is valid by the type invariants.
         unsafe { bindings::syscall_slowpath_enable_attachment(self.inner.get(), enable) };
+    }
+
+    /// Lets those of its tasks go on that hooks have delayed by now.
+    ///
+    /// For delays that are not wanted any more: [`Handler::enter`] must no longer ask for them when this
+    /// is called. Process context.
+    pub fn end_delays(&self) {
+        // SAFETY: `inner` is valid by the type invariants.
+        unsafe { bindings::syscall_slowpath_end_delays(self.inner.get()) };
     }
 
     /// # Safety
@@ -494,6 +510,11 @@ impl<T: Handler> Ops<T> {
         } else {
             None
         },
+        delayed: if T::HAS_DELAYED {
+            Some(Self::delayed)
+        } else {
+            None
+        },
         fork: if T::HAS_INHERIT {
             Some(Self::fork)
         } else {
@@ -569,6 +590,16 @@ impl<T: Handler> Ops<T> {
         // SAFETY: By the safety requirements.
         let exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
         matches!(attachment.data.exit_work(exit), ExitPath::Auto)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::enter`].
+    unsafe extern "C" fn delayed(att: *mut bindings::syscall_slowpath_attachment, ns: u64) {
+        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        // CAST: No task waits for centuries.
+        attachment.data.delayed(Delta::from_nanos(ns as i64));
     }
 
     /// # Safety

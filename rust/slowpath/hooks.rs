@@ -34,6 +34,7 @@ use kernel::{
         Pid,
         Task, //
     },
+    time::Delta, //
 };
 
 /// An attachment: one task, and the children that share it.
@@ -218,6 +219,11 @@ impl Handler for Hooks {
             self.stats.count(Event::Sysret);
             ExitPath::Auto
         }
+    }
+
+    fn delayed(&self, waited: Delta) {
+        // CAST: Time does not go back.
+        self.stats.add_delay(waited.as_nanos() as u64);
     }
 
     fn inherit(&self, _child: &Task) -> bool {

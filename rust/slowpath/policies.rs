@@ -154,7 +154,7 @@ impl configfs::AttributeOperations<1> for PolicyDir {
     fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
         require_admin()?;
         let mut out = Formatter::new(page);
-        let enforce = dir.policy.enforce().get();
+        let enforce = dir.policy.enforce();
         out.write_str(if enforce { "enforce\n" } else { "log\n" })?;
         Ok(out.bytes_written())
     }
@@ -166,7 +166,7 @@ impl configfs::AttributeOperations<1> for PolicyDir {
             b"log" => false,
             _ => return Err(EINVAL),
         };
-        dir.policy.enforce().set(enforce);
+        dir.policy.set_enforce(enforce);
         Ok(())
     }
 }

@@ -121,8 +121,17 @@ impl Policy {
         &self.name
     }
 
-    pub(crate) fn enforce(&self) -> &Flag {
-        &self.enforce
+    pub(crate) fn enforce(&self) -> bool {
+        self.enforce.get()
+    }
+
+    pub(crate) fn set_enforce(&self, enforce: bool) {
+        self.enforce.set(enforce);
+        if !enforce {
+            for user in &self.state.lock().users {
+                user.end_delays();
+            }
+        }
     }
 
     pub(crate) fn rules(&self) -> Arc<Rules> {
@@ -141,6 +150,7 @@ impl Policy {
         }
         for (user, applied) in state.users.iter().zip(all) {
             user.data().applied.replace(applied);
+            user.end_delays();
         }
         let old = core::mem::replace(&mut state.rules, rules);
         drop(state);
@@ -173,6 +183,7 @@ impl Policy {
             old.state.lock().remove(attachment);
         }
         attachment.data().applied.replace(applied);
+        attachment.end_delays();
         Ok(())
     }
 
@@ -312,10 +323,7 @@ impl Applied {
         // CAST: The kernel's word has 64 bits.
         let changed = match verdict {
             Rule::Allow | Rule::Log => return Verdict::Log,
-            Rule::Delay(nanos) => {
-                hooks.stats.add_delay(nanos);
-                return Verdict::Delay(Delta::from_nanos(nanos as i64));
-            }
+            Rule::Delay(nanos) => return Verdict::Delay(Delta::from_nanos(nanos as i64)),
             Rule::Return(value) => return Verdict::Return(value as isize),
             Rule::Errno(errno) => return error(errno),
             Rule::Signal(signal) => return Verdict::Signal(signal),

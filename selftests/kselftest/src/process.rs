@@ -157,9 +157,19 @@ pub fn getppid() -> i64 {
 
 /// Waits until a task sleeps in this syscall. One that is stopped does not.
 pub fn until_blocked(tid: i32, nr: i64) -> Result<()> {
+    until_in_state(tid, nr, 'S')
+}
+
+/// Waits until a policy delays the call. No signal can interrupt that, unless it kills.
+pub fn until_delayed(tid: i32, nr: i64) -> Result<()> {
+    until_in_state(tid, nr, 'I')
+}
+
+fn until_in_state(tid: i32, nr: i64, state: char) -> Result<()> {
     let read = |file| fs::read_to_string(format!("/proc/{tid}/{file}")).context("no such task");
-    until("blocked", || {
-        Ok(read("stat")?.contains(") S ") && read("syscall")?.starts_with(&format!("{nr} ")))
+    let state = format!(") {state} ");
+    until(&state, || {
+        Ok(read("stat")?.contains(&state) && read("syscall")?.starts_with(&format!("{nr} ")))
     })
 }
 

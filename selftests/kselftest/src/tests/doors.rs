@@ -307,7 +307,10 @@ fn doors_restart_is_judged() -> Result<()> {
             compat.interrupt(nr::READ, i)?;
             // By a stop, and by a handler.
             let hits = policy.hits(1)?;
-            ensure!(hits == 1 + 2 * u64::from(i), "{door:?}: judged {hits} times");
+            ensure!(
+                hits == 1 + 2 * u64::from(i),
+                "{door:?}: judged {hits} times"
+            );
         }
         to.write_all(b"four")?;
         let after = compat.reply()?;

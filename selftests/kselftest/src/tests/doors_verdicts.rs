@@ -56,7 +56,7 @@ fn doors_delay() -> Result<()> {
         let start = Instant::now();
         way.check(&mut compat, GETPPID, &[], ppid())?;
         ensure!(start.elapsed() >= Duration::from_millis(20), "{way:?}");
-        ensure!(task.stat("delay_ns")? == 20_000_000 * (i as u64 + 1));
+        ensure!(task.stat("delay_ns")? >= 20_000_000 * (i as u64 + 1));
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use super::policy::{seccomp, seccomp_with, traced, under, SECCOMP_STOP, SYSCALL_
 use crate::{
     audit::Audit,
     process::{
-        getppid, gettid, handle, mount, syscall, until, until_blocked, Child, Puppet, Shared,
+        getppid, gettid, handle, mount, syscall, until, until_delayed, Child, Puppet, Shared,
     },
-    slowpath::{attach, detach, Policy},
+    slowpath::{attach, detach, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -141,9 +141,7 @@ fn order_seccomp_refuses_what_policy_gives_a_result() -> Result<()> {
 fn order_seccomp_installed_during_a_delay() -> Result<()> {
     let _policy = Policy::new("test", "getppid delay 3600s")?;
     let child = Child::run(|| {
-        extern "C" fn wake_up(_: i32) {}
-        handle(libc::SIGUSR1, 0, wake_up as *const ());
-        let (pid, tid) = (std::process::id(), AtomicU64::new(0));
+        let tid = AtomicU64::new(0);
         std::thread::scope(|scope| {
             let delayed = scope.spawn(|| {
                 tid.store(gettid() as u64, SeqCst);
@@ -152,14 +150,13 @@ fn order_seccomp_installed_during_a_delay() -> Result<()> {
             });
             until("a thread", || Ok(tid.load(SeqCst) != 0))?;
             let tid = tid.load(SeqCst) as i32;
-            until_blocked(tid, libc::SYS_getppid)?;
+            until_delayed(tid, libc::SYS_getppid)?;
             seccomp_with(
                 libc::SYS_getppid,
                 libc::SECCOMP_RET_ERRNO | 77,
                 libc::SECCOMP_FILTER_FLAG_TSYNC,
             )?;
-            let signal = libc::SIGUSR1 as u64;
-            syscall(libc::SYS_tgkill, [pid.into(), tid as u64, signal, 0, 0, 0]);
+            Task { tid }.set("policy", "none")?;
             let result = delayed.join().expect("the thread does not panic")?;
             ensure!(result == -77, "made without the filter: {result}");
             Ok(())

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     process::{
-        self, getppid, gettid, syscall, until_blocked, Child, Door, Puppet, Shared, Zeroed, DOORS,
-        DUP, GETPID, GETPPID,
+        self, getppid, gettid, syscall, until_blocked, until_delayed, Child, Door, Puppet, Shared,
+        Zeroed, DOORS, DUP, GETPID, GETPPID,
     },
     registers::{self, Registers},
-    slowpath::{attach, detach, Policy, Task},
+    slowpath::{self, attach, detach, set, Policy, Task},
 };
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use std::{
     ptr::null_mut,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
@@ -50,10 +50,10 @@ super::tests! {
         verdict_kill_last_thread;
     [FastPath, Time] =>
         verdict_delay
-        verdict_delay_ends_with_signal;
+        verdict_delay_outlasts_signals;
     [FastPath, Cpus, Time] =>
         verdict_delay_ends_with_death
-        verdict_delay_of_task_that_is_detached;
+        verdict_delay_ends_with_its_rules;
 }
 
 const EINTR: i64 = -(libc::EINTR as i64);
@@ -375,7 +375,7 @@ fn verdict_delay() -> Result<()> {
         ensure!(door.call(GETPPID, [0; 3]) == ppid);
         ensure!(start.elapsed() >= Duration::from_millis(20));
     }
-    ensure!(task.stat("delay")? == 2 && task.stat("delay_ns")? == 40_000_000);
+    ensure!(task.stat("delay")? == 2 && task.stat("delay_ns")? >= 40_000_000);
     Ok(())
 }
 
@@ -386,33 +386,81 @@ fn delayed() -> Result<(Puppet, Policy)> {
     let policy = Policy::new("test", "getppid delay 3600s")?;
     attach(puppet.tid())?.set("policy", "test")?;
     puppet.send(0)?;
-    until_blocked(puppet.tid(), libc::SYS_getppid)?;
+    until_delayed(puppet.tid(), libc::SYS_getppid)?;
     Ok((puppet, policy))
 }
 
-fn verdict_delay_ends_with_signal() -> Result<()> {
-    let (mut puppet, policy) = delayed()?;
-    puppet.child.kill(libc::SIGUSR1);
-    ensure!(puppet.reply()? == 11, "not made, or the signal was lost");
-    ensure!(policy.hits(1)? == 1);
-    detach(puppet.tid())
+/// A program with a timer waits as long as another.
+fn verdict_delay_outlasts_signals() -> Result<()> {
+    handle(libc::SIGALRM, 0);
+    let (task, _policy) = under("getppid delay 100ms")?;
+    let start = Instant::now();
+    let every = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 10_000,
+    };
+    let mut timer = libc::itimerval {
+        it_interval: every,
+        it_value: every,
+    };
+    // SAFETY: The value is valid.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+    let result = getppid();
+    timer.it_value.tv_usec = 0;
+    // SAFETY: As above.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+    let elapsed = start.elapsed();
+    ensure!(elapsed >= Duration::from_millis(100), "it took {elapsed:?}");
+    ensure!(
+        result > 0 && count() > 0,
+        "not made, or the signal was lost"
+    );
+    let counted = task.stat("delay_ns")?;
+    ensure!(
+        (100_000_000..=elapsed.as_nanos() as u64).contains(&counted),
+        "{counted} ns of {elapsed:?}"
+    );
+    Ok(())
+}
+
+/// A wrong one can be undone.
+fn verdict_delay_ends_with_its_rules() -> Result<()> {
+    type End = fn(Task, &Policy) -> Result<()>;
+    let ends: [(&str, End); 7] = [
+        ("rules", |_, policy| {
+            policy.set("rules", "getppid delay 3601s")
+        }),
+        ("mode", |_, policy| policy.set("mode", "log")),
+        ("policy", |task, _| task.set("policy", "none")),
+        ("enabled", |task, _| task.set("enabled", "0")),
+        ("all enabled", |_, _| Ok(set("enabled", "0")?)),
+        ("detach", |task, _| detach(task.tid)),
+        ("detach all", |_, _| Ok(set("detach", "all")?)),
+    ];
+    for (what, end) in ends {
+        let (mut puppet, policy) = delayed()?;
+        let task = Task { tid: puppet.tid() };
+        end(task, &policy).context(what)?;
+        let result = puppet
+            .reply()
+            .with_context(|| format!("{what}: it goes on"))?;
+        ensure!(result == 1, "{what}: not made");
+        if task.exists() {
+            let counted = task.stat("delay_ns")?;
+            ensure!(
+                counted > 0 && counted < 3_000_000_000_000,
+                "{what}: {counted} ns"
+            );
+        }
+        slowpath::reset()?;
+    }
+    Ok(())
 }
 
 fn verdict_delay_ends_with_death() -> Result<()> {
     let (puppet, _policy) = delayed()?;
     puppet.child.kill(libc::SIGKILL);
     ensure!(puppet.end()? == 256 + libc::SIGKILL);
-    Ok(())
-}
-
-/// Nobody waits for it: it uses nothing of the module's any more.
-fn verdict_delay_of_task_that_is_detached() -> Result<()> {
-    let (mut puppet, policy) = delayed()?;
-    detach(puppet.tid())?;
-    std::fs::remove_dir(policy.path(""))?;
-    until_blocked(puppet.tid(), libc::SYS_getppid)?;
-    puppet.child.kill(libc::SIGUSR1);
-    ensure!(puppet.reply()? == 11);
     Ok(())
 }
 
