@@ -21,7 +21,7 @@ super::tests_on_each_path! {
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// An enabled probe event; removed when dropped.
-struct Probe {
+pub(super) struct Probe {
     kind: &'static str,
     name: &'static str,
 }
@@ -29,10 +29,20 @@ struct Probe {
 impl Probe {
     /// Puts a probe, a `kprobe` or a `uprobe`, on a place.
     fn new(kind: &'static str, name: &'static str, place: &str) -> Result<Self> {
+        Self::of_type('p', kind, name, place)
+    }
+
+    /// Puts a probe on where a function of this program returns.
+    pub(super) fn on_return(name: &'static str, function: usize) -> Result<Self> {
+        Self::of_type('r', "uprobe", name, &place_of(function as u64)?)
+    }
+
+    fn of_type(kind_of: char, kind: &'static str, name: &'static str, place: &str) -> Result<Self> {
         let events = format!("{TRACEFS}/{kind}_events");
         mount(c"tracefs", c"/sys/kernel/tracing", &events)?;
         let probe = Self { kind, name };
-        fs::write(events, format!("p:test/{name} {place}")).with_context(|| place.to_string())?;
+        fs::write(events, format!("{kind_of}:test/{name} {place}"))
+            .with_context(|| place.to_string())?;
         probe.enable("1")?;
         Ok(probe)
     }
@@ -43,7 +53,7 @@ impl Probe {
     }
 
     /// How often it was hit.
-    fn hits(&self) -> Result<u64> {
+    pub(super) fn hits(&self) -> Result<u64> {
         let profile = fs::read_to_string(format!("{TRACEFS}/{}_profile", self.kind))?;
         let line = profile.lines().find(|line| line.contains(self.name));
         let mut words = line.context("no such probe")?.split_whitespace();
@@ -132,11 +142,8 @@ fn registers_are_cleared_at_dispatch(path: Path) -> Result<()> {
     Ok(())
 }
 
-fn uprobe_on_syscall_instruction(_: Path) -> Result<()> {
-    let mut call = Registers::random(&mut 1);
-    call.rax = libc::SYS_getppid as u64;
-    let address = syscall(&call).rip - 2;
-
+/// Where an address of this program is, as a uprobe's place.
+fn place_of(address: u64) -> Result<String> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     let place = maps.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -149,7 +156,15 @@ fn uprobe_on_syscall_instruction(_: Path) -> Result<()> {
             .contains(&address)
             .then(|| format!("{file}:{:#x}", address - start + offset))
     });
-    let probe = Probe::new("uprobe", "instruction", &place.context("not in a file")?)?;
+    place.context("not in a file")
+}
+
+fn uprobe_on_syscall_instruction(_: Path) -> Result<()> {
+    let mut call = Registers::random(&mut 1);
+    call.rax = libc::SYS_getppid as u64;
+    let address = syscall(&call).rip - 2;
+
+    let probe = Probe::new("uprobe", "instruction", &place_of(address)?)?;
     let before = probe.hits()?;
     check_calls(CALLS, false)?;
     let hits = probe.hits()? - before;

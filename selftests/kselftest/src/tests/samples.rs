@@ -2,6 +2,7 @@
 
 //! The sample handlers, each loaded for a task and seen at work.
 
+use super::probes::Probe;
 use crate::{
     paths::Paths,
     process::{getppid, gettid, syscall, until, Child, Puppet, Shared},
@@ -10,6 +11,7 @@ use crate::{
 };
 use anyhow::{ensure, Context, Result};
 use std::{
+    arch::global_asm,
     fs, io,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
@@ -22,6 +24,7 @@ super::tests! {
         sample_audit_open
         sample_deny_exec
         sample_flaky
+        sample_flaky_spares_probes
         sample_iret;
     [] =>
         sample_needs_a_task;
@@ -239,6 +242,52 @@ fn sample_flaky() -> Result<()> {
     let errno = error.downcast_ref().and_then(io::Error::raw_os_error);
     ensure!(errno == Some(libc::EINVAL), "{error:#}");
     Ok(())
+}
+
+extern "C" {
+    fn probed();
+}
+
+// The kernel replaces the first instruction by a call of its own, which makes a `uprobe`.
+global_asm!(
+    ".globl probed",
+    "probed:",
+    ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00",
+    "ret",
+    options(att_syntax),
+);
+
+/// The kernel's own calls, where a program is probed: without them it would be gone, and the handler need
+/// not know.
+fn sample_flaky_spares_probes() -> Result<()> {
+    const CALLS: u64 = 100;
+
+    let [go, done, failed] = &*FLAKY;
+    go.store(0, SeqCst);
+    done.store(0, SeqCst);
+    let child = Child::fork(|| {
+        while go.load(SeqCst) == 0 {
+            std::hint::spin_loop();
+        }
+        for _ in 0..CALLS {
+            // SAFETY: Does nothing.
+            unsafe { probed() };
+        }
+        failed.store(u64::from(getppid() < 0), SeqCst);
+        done.store(1, SeqCst);
+        loop {
+            std::hint::spin_loop();
+        }
+    })?;
+    let probe = Probe::on_return("return", probed as *const () as usize)?;
+    let before = probe.hits()?;
+    let sample = Sample::load("flaky", &format!("tid={} every=1", child.pid))?;
+    go.store(1, SeqCst);
+    until("it has returned", || Ok(done.load(SeqCst) == 1))?;
+    ensure!(failed.load(SeqCst) == 1, "its own call was made");
+    let hits = probe.hits()? - before;
+    ensure!(hits == CALLS, "{hits} hits");
+    sample.unload()
 }
 
 fn sample_iret() -> Result<()> {
