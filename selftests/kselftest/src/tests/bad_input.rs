@@ -36,6 +36,7 @@ super::tests! {
         bad_policy_names
         bad_modes_of_files
         bad_unprivileged
+        bad_attach_that_a_tracer_must_not
         bad_container_root
         bad_passed_descriptor
         removed_file_held_open;
@@ -450,6 +451,36 @@ fn bad_unprivileged() -> Result<()> {
             return 4;
         }
         0
+    })
+}
+
+/// Gives up all capabilities but that to administer the system.
+fn keep_only_sys_admin() -> bool {
+    const CAP_SYS_ADMIN: u32 = 1 << 21;
+    const VERSION_3: u32 = 0x2008_0522;
+
+    let header = [VERSION_3, 0];
+    // The lower halves of the effective, permitted and inheritable sets, then the upper ones.
+    let sets = [CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0, 0, 0, 0];
+    let args = [header.as_ptr() as u64, sets.as_ptr() as u64, 0, 0, 0, 0];
+    syscall(libc::SYS_capset, args) == 0
+}
+
+/// Who may administer the system may not yet have its tasks do what they must not.
+fn bad_attach_that_a_tracer_must_not() -> Result<()> {
+    let parent = gettid();
+    changes_nothing(|| {
+        if !keep_only_sys_admin() {
+            return 1;
+        }
+        if errno(set("attach", parent.to_string())) != libc::EPERM {
+            return 2;
+        }
+        // Itself, it may.
+        if errno(set("attach", gettid().to_string())) != 0 {
+            return 3;
+        }
+        errno(set("detach", gettid().to_string()))
     })
 }
 
