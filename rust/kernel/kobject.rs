@@ -73,10 +73,23 @@ impl fmt::Write for Page<'_> {
     }
 }
 
+/// What is the same of a file whatever the type of its directory, which the functions here know. Calls by
+/// pointers of the wrong type would be trapped by kCFI.
+#[repr(C)]
+struct File {
+    attribute: bindings::attribute,
+    show: unsafe fn(*const File, *const c_void, &mut Page<'_>) -> Result,
+    store: unsafe fn(*const File, *const c_void, &[u8]) -> Result,
+}
+
 /// A file in a directory of type `T`.
+///
+/// # Invariants
+///
+/// The functions of `file` are those of this type.
 #[repr(C)]
 pub struct Attribute<T: 'static> {
-    attribute: bindings::attribute,
+    file: File,
     show: Option<fn(&T, &mut Page<'_>) -> Result>,
     store: Option<fn(&T, &[u8]) -> Result>,
 }
@@ -89,11 +102,34 @@ impl<T> Attribute<T> {
         let mut attribute: bindings::attribute = pin_init::zeroed();
         attribute.name = crate::str::as_char_ptr_in_const_context(name);
         attribute.mode = mode;
+        // INVARIANT: They are.
         Self {
-            attribute,
+            file: File {
+                attribute,
+                show: Self::call_show,
+                store: Self::call_store,
+            },
             show: None,
             store: None,
         }
+    }
+
+    /// # Safety
+    ///
+    /// `file` is that of an `Attribute<T>`, and `data` points to a `T`; both are valid for the call.
+    unsafe fn call_show(file: *const File, data: *const c_void, page: &mut Page<'_>) -> Result {
+        // SAFETY: By the safety requirements; the file is the first member.
+        let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
+        attribute.show.ok_or(EIO)?(data, page)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::call_show`].
+    unsafe fn call_store(file: *const File, data: *const c_void, text: &[u8]) -> Result {
+        // SAFETY: By the safety requirements; the file is the first member.
+        let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
+        attribute.store.ok_or(EIO)?(data, text)
     }
 
     /// A file that can be read.
@@ -246,7 +282,7 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             to_result(unsafe {
                 bindings::sysfs_create_file_ns(
                     (*node).kobj.get(),
-                    &attribute.attribute,
+                    &attribute.file.attribute,
                     core::ptr::null(),
                 )
             })?;
@@ -309,21 +345,20 @@ static KTYPE: KType = {
     KType(ktype)
 };
 
-/// The data and the attribute that a file acts on. Their type was that of an `Attribute<T>` and of
-/// the `T` of a `Dir<T, _>`; functions that differ only in the type that a reference points to are
-/// called alike.
+/// The file, and the data of its directory: what the file's functions want.
 ///
 /// # Safety
 ///
-/// `kobj` is that of a `Dir`, and `attribute` one of its files, valid for `'a`.
-unsafe fn file<'a>(
+/// `kobj` is that of a `Dir`, and `attribute` one of its files.
+unsafe fn file(
     kobj: *mut bindings::kobject,
     attribute: *mut bindings::attribute,
-) -> (&'a c_void, &'a Attribute<c_void>) {
+) -> (*const File, *const c_void) {
     // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
     let node = unsafe { container_of!(Opaque::cast_from(kobj), Node, kobj) };
-    // SAFETY: By the invariants of `Dir`; the attribute is the first member of an `Attribute`.
-    unsafe { (&*(*node).data, &*attribute.cast_const().cast()) }
+    // The attribute is the first member of a `File`.
+    // SAFETY: By the invariants of `Dir`.
+    (attribute.cast_const().cast(), unsafe { (*node).data })
 }
 
 /// # Safety
@@ -336,16 +371,18 @@ unsafe extern "C" fn show(
     page: *mut c_char,
 ) -> isize {
     // SAFETY: By the safety requirements.
-    let (data, attribute) = unsafe { file(kobj, attribute) };
+    let (file, data) = unsafe { file(kobj, attribute) };
 
     from_result(|| {
-        let show = attribute.show.ok_or(EIO)?;
         let mut page = Page {
             // SAFETY: `page` is a page.
             formatter: unsafe { RawFormatter::from_buffer(page.cast(), PAGE_SIZE) },
             _p: PhantomData,
         };
-        show(data, &mut page)?;
+        // SAFETY: By the invariants of `Dir` the file is of an `Attribute<T>`, and the data is a `T`, of
+        // the same type; by the invariants of `Attribute` the function is for that type. The directory,
+        // and so its data, is there meanwhile by the safety requirements.
+        unsafe { ((*file).show)(file, data, &mut page) }?;
         Ok(page.formatter.bytes_written() as isize)
     })
 }
@@ -361,14 +398,13 @@ unsafe extern "C" fn store(
     len: usize,
 ) -> isize {
     // SAFETY: By the safety requirements.
-    let (data, attribute) = unsafe { file(kobj, attribute) };
+    let (file, data) = unsafe { file(kobj, attribute) };
 
     from_result(|| {
-        let store = attribute.store.ok_or(EIO)?;
         // SAFETY: By the safety requirements.
-        store(data, unsafe {
-            core::slice::from_raw_parts(buf.cast(), len)
-        })?;
+        let text = unsafe { core::slice::from_raw_parts(buf.cast(), len) };
+        // SAFETY: As in `show()`.
+        unsafe { ((*file).store)(file, data, text) }?;
         Ok(len as isize)
     })
 }
@@ -450,7 +486,7 @@ mod tests {
     }
 
     fn attribute(index: usize) -> *mut bindings::attribute {
-        (&raw const Files::ATTRIBUTES[index].attribute).cast_mut()
+        (&raw const Files::ATTRIBUTES[index].file.attribute).cast_mut()
     }
 
     #[test]
