@@ -22,6 +22,7 @@ super::tests! {
         module_is_in_tree
         module_unload_with_policy_is_refused
         module_unload_with_open_file
+        module_unload_with_open_file_of_a_policy
         module_does_not_taint;
 }
 
@@ -129,6 +130,24 @@ fn module_unload_with_open_file() -> Result<()> {
         .context("read")?;
     ensure!(error.raw_os_error() == Some(libc::ENODEV), "{error}");
     Ok(())
+}
+
+/// The file outlives its policy, and the module.
+fn module_unload_with_open_file_of_a_policy() -> Result<()> {
+    let policy = Policy::new("test", "")?;
+    let mut to_read = fs::File::open(policy.path("hits"))?;
+    let mut to_write = fs::OpenOptions::new()
+        .write(true)
+        .open(policy.path("rules"))?;
+    fs::remove_dir(policy.path(""))?;
+    rmmod("slowpath")?;
+    let error = io::Write::write(&mut to_write, b"getppid allow").err();
+    let errno = error.context("written")?.raw_os_error();
+    ensure!(errno == Some(libc::ENOENT), "write: {errno:?}");
+    let error = io::Read::read(&mut to_read, &mut [0; 10]).err();
+    let errno = error.context("read")?.raw_os_error();
+    ensure!(errno == Some(libc::ENOENT), "read: {errno:?}");
+    load()
 }
 
 fn module_reload_many_times() -> Result<()> {
