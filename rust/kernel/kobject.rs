@@ -282,7 +282,7 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             to_result(unsafe {
                 bindings::sysfs_create_file_ns(
                     (*node).kobj.get(),
-                    &attribute.file.attribute,
+                    core::ptr::from_ref(attribute).cast(),
                     core::ptr::null(),
                 )
             })?;
