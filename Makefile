@@ -26,6 +26,9 @@ test: $(KERNEL)-modules.stamp	## Run every test; ARGS='PART-OF-A-NAME...' choose
 test-debug: $(KERNEL)-modules.stamp	## The kselftests on kernels with KASAN, lockdep, KCSAN; ARGS as for test
 	@scripts/test-debug $(ARGS)
 
+test-rt: $(KERNEL)-modules.stamp	## Kselftests on a kernel with PREEMPT_RT; ARGS as for test
+	@scripts/test-rt $(ARGS)
+
 test-mutants: $(KERNEL)-modules.stamp	## Plant defects, each of which the kselftests have to find; ARGS names some
 	@scripts/test-mutants $(ARGS)
 
@@ -57,8 +60,14 @@ rustdoc: $(KERNEL).stamp	## Build the documentation of kernel::syscall_slowpath
 check: $(KERNEL)-modules.stamp	## Formatters, clippy, checkpatch, W=1
 	@scripts/check
 
+check-configs: $(B)/series.stamp	## Compile what the series touches as others have it configured
+	@scripts/check-configs
+
 bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline
 	@scripts/bench
+
+test-series: $(B)/series.stamp	## Build each patch of the series by itself, in order
+	@scripts/test-series
 
 conformance: $(B)/series.stamp	## Run the kernel's own selftests here and on mainline, and compare
 	@scripts/conformance $(ARGS)
@@ -96,4 +105,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: help run run-server test test-debug test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: check-configs help run run-server test test-debug test-rt test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

@@ -61,15 +61,18 @@ at_least() { printf '%s\n%s\n' "$1" "$2" | sort -CV; }
 
 # What another checkout on this machine has compiled need not be compiled again.
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-compiler=clang-19
-! command -v ccache >/dev/null || compiler=$TOP/scripts/ccache-clang
+llvm=19
 kernel_make() {
-	make -C "$LINUX" LLVM=-19 CC="$compiler" OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
+	local compiler=clang-$llvm
+	# bindgen takes the latest library that is there, and has to have the compiler's.
+	export CLANG=$compiler LIBCLANG_PATH=/usr/lib/llvm-$llvm/lib
+	! command -v ccache >/dev/null || compiler=$TOP/scripts/ccache-clang
+	PATH=$BUILD/tools/llvm-$llvm/bin:$PATH make -C "$LINUX" LLVM="-$llvm" CC="$compiler" OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
 }
 
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
-# use_kernel run|test|plain|mainline|debug|kcsan
+# use_kernel run|test|plain|mainline|debug|kcsan|rt
 use_kernel() {
 	local tests='kernel slowpath test kunit-and-samples'
 	case $1 in
@@ -79,7 +82,12 @@ use_kernel() {
 	mainline) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-mainline fragments=kernel ;;
 	debug) OBJ=$BUILD/obj-debug fragments="$tests checks debug" ;;
 	kcsan) OBJ=$BUILD/obj-kcsan fragments="$tests checks kcsan" ;;
-	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan" ;;
+	rt)
+		OBJ=$BUILD/obj-rt fragments="$tests rt"
+		# What is inlined into Rust code has to be of the same LLVM as that.
+		llvm=$("$RUSTC" -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+		;;
+	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan, rt" ;;
 	esac
 }
 
