@@ -43,13 +43,7 @@ use crate::{
     page::PAGE_SIZE,
     prelude::*,
     str::RawFormatter,
-    sync::{
-        atomic::{
-            ordering::{Full, Release},
-            Atomic, //
-        },
-        Arc, //
-    },
+    sync::Arc,
     types::Opaque, //
 };
 use core::{marker::PhantomData, ptr::NonNull};
@@ -212,7 +206,6 @@ struct Node {
 pub struct Dir<T: Attributes, P: Parent> {
     node: NonNull<Node>,
     data: KBox<T>,
-    renaming: Atomic<bool>,
     // Keeps the parent in sysfs until this directory is out of it.
     _parent: P,
 }
@@ -274,7 +267,6 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             // SAFETY: A box is not null.
             node: unsafe { NonNull::new_unchecked(node) },
             data,
-            renaming: Atomic::new(false),
             _parent: parent,
         };
         for attribute in T::ATTRIBUTES {
@@ -293,21 +285,6 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
     /// The directory's data.
     pub fn data(&self) -> &T {
         &self.data
-    }
-
-    /// Renames the directory; `EEXIST` if there is such a name already, `EBUSY` if it is being
-    /// renamed. May sleep.
-    pub fn rename(&self, name: &CStr) -> Result {
-        // The C side leaves it to the caller to rename once at a time.
-        if self.renaming.xchg(true, Full) {
-            return Err(EBUSY);
-        }
-        // SAFETY: The directory is in sysfs by the type invariants, and no one else renames it.
-        let ret = to_result(unsafe {
-            bindings::kobject_rename(self.node.as_ref().kobj.get(), name.as_char_ptr())
-        });
-        self.renaming.store(false, Release);
-        ret
     }
 }
 
@@ -383,7 +360,12 @@ unsafe extern "C" fn show(
         // the same type; by the invariants of `Attribute` the function is for that type. The directory,
         // and so its data, is there meanwhile by the safety requirements.
         unsafe { ((*file).show)(file, data, &mut page) }?;
-        Ok(page.formatter.bytes_written() as isize)
+        let written = page.formatter.bytes_written();
+        // Whether or not the function has heeded it, the text did not fit.
+        if written >= PAGE_SIZE {
+            return Err(fmt::Error.into());
+        }
+        Ok(written as isize)
     })
 }
 
@@ -423,7 +405,7 @@ unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
 #[::kernel::macros::kunit_tests(rust_slowpath_kobject)]
 mod tests {
     use super::*;
-    use crate::sync::atomic::ordering::Relaxed;
+    use crate::sync::atomic::{ordering::Relaxed, Atomic};
     use core::fmt::Write;
 
     struct Files {
@@ -454,6 +436,12 @@ mod tests {
                 } else {
                     Err(EDOM)
                 }
+            }),
+            Attribute::ro(c"heedless", 0o400, |_, page| {
+                for _ in 0..PAGE_SIZE {
+                    let _ = page.write_str("xx");
+                }
+                Ok(())
             }),
         ];
     }
@@ -519,20 +507,6 @@ mod tests {
     }
 
     #[test]
-    fn renamed() -> Result {
-        let (files, _) = files()?;
-        let dir = Dir::new(KernelDir, c"kunit-kobject", files)?;
-        dir.rename(c"kunit-kobject-2")?;
-        assert!(!has(&KernelDir, c"kunit-kobject"));
-        assert!(has(&KernelDir, c"kunit-kobject-2"));
-        assert_eq!(dir.rename(c"mm").err(), Some(EEXIST));
-        assert!(has(&KernelDir, c"kunit-kobject-2"));
-        drop(dir);
-        assert!(!has(&KernelDir, c"kunit-kobject-2"));
-        Ok(())
-    }
-
-    #[test]
     fn child_keeps_parent() -> Result {
         let (outer, outer_dropped) = files()?;
         let (inner, _) = files()?;
@@ -564,6 +538,9 @@ mod tests {
         // SAFETY: As above.
         let len = unsafe { show(dir.as_raw(), attribute(2), buffer.cast()) };
         assert_eq!(len, EIO.to_errno() as isize);
+        // SAFETY: As above.
+        let len = unsafe { show(dir.as_raw(), attribute(3), buffer.cast()) };
+        assert!(len < 0);
 
         for (text, want) in [(b"good", 4), (b"evil", EDOM.to_errno() as isize)] {
             // SAFETY: The directory exists, and the text has this length.

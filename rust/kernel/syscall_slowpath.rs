@@ -53,8 +53,8 @@
 //! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
 //! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
 //! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`] waits
-//! for them when it is dropped. As with the kernel's other registrations, that takes one that is dropped:
-//! keep it in the module, and leak neither it nor a [`Published`].
+//! for them when it is dropped, and for what a [`Published`] has still to drop. As with the kernel's other
+//! registrations, that takes one that is dropped: keep it in the module, and do not leak it.
 
 use crate::{
     bindings,
@@ -219,18 +219,11 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The current task, which is attached, executes another program.
+    /// The last task has left, by an exit or because it was detached; no other will share the attachment.
     ///
-    /// Its TID may have changed. May sleep.
-    fn exec(_attachment: ArcBorrow<'_, Attachment<Self>>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// `task` has exited or was detached; [`None`] stands for all the tasks that were left.
-    ///
-    /// May run concurrently for several tasks, and hooks may still run in a detached one. May
-    /// sleep, but must not wait for the registration to be dropped.
-    fn leave(_attachment: ArcBorrow<'_, Attachment<Self>>, _task: Option<&Task>) {
+    /// Called once. Hooks may still run in a task that was detached. May sleep, and delays no task that
+    /// exits; but must not wait for the registration to be dropped.
+    fn left(_attachment: ArcBorrow<'_, Attachment<Self>>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -239,7 +232,8 @@ pub trait Handler: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `inner` is zeroed, or was passed to `syscall_slowpath_attach()`. While the C side uses it, it
+/// `inner` was passed to `syscall_slowpath_attach()`, with success, before anybody but
+/// [`Registration::attach`] could refer to it. From then on until `release()` the C side uses it, and
 /// owns one reference count of the [`Arc`] that holds the attachment.
 #[pin_data]
 pub struct Attachment<T: Handler> {
@@ -249,9 +243,10 @@ pub struct Attachment<T: Handler> {
     data: T,
 }
 
-// SAFETY: The C side's data is protected by a lock of its own, and `T` is `Send`.
+// SAFETY: Of `inner` we only hand the address to C functions, which take `syscall_slowpath_lock` wherever
+// they run, and `T` is `Send`.
 unsafe impl<T: Handler> Send for Attachment<T> {}
-// SAFETY: The C side's data is protected by a lock of its own, and `T` is `Sync`.
+// SAFETY: As above, for functions that run at the same time; and `T` is `Sync`.
 unsafe impl<T: Handler> Sync for Attachment<T> {}
 
 impl<T: Handler> Attachment<T> {
@@ -263,23 +258,17 @@ impl<T: Handler> Attachment<T> {
 
     /// How many live tasks share this attachment.
     pub fn nr_tasks(&self) -> u32 {
-        // SAFETY: `inner` is valid by the type invariants.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
+        // freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_nr_tasks(self.inner.get()) }
-    }
-
-    /// One of the tasks that share this attachment, if any is left.
-    pub fn any_task(&self) -> Option<ARef<Task>> {
-        // SAFETY: `inner` is valid by the type invariants.
-        let task = unsafe { bindings::syscall_slowpath_get_task(self.inner.get()) };
-        // SAFETY: The C function returned a reference for us; `Task` is `repr(transparent)`.
-        NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
     }
 
     /// Switches the attachment on or off: its tasks stay attached, on the fast path.
     ///
     /// Process context.
     pub fn enable(&self, enable: bool) {
-        // SAFETY: `inner` is valid by the type invariants.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
+        // freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_enable_attachment(self.inner.get(), enable) };
     }
 
@@ -288,7 +277,8 @@ impl<T: Handler> Attachment<T> {
     /// For delays that are not wanted any more: [`Handler::enter`] must no longer ask for them when this
     /// is called. Process context.
     pub fn end_delays(&self) {
-        // SAFETY: `inner` is valid by the type invariants.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
+        // freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_end_delays(self.inner.get()) };
     }
 
@@ -319,9 +309,9 @@ pub struct Registration<T: Handler> {
     _p: PhantomData<T>,
 }
 
-// SAFETY: A registration may be dropped by any task.
+// SAFETY: `syscall_slowpath_unregister()` may be called by any task, and there is no `T` in here.
 unsafe impl<T: Handler> Send for Registration<T> {}
-// SAFETY: The C functions called with `inner` synchronise among themselves.
+// SAFETY: The C functions that get `inner` take `syscall_slowpath_lock` for all that they change of it.
 unsafe impl<T: Handler> Sync for Registration<T> {}
 
 impl<T: Handler> Registration<T> {
@@ -329,12 +319,13 @@ impl<T: Handler> Registration<T> {
     pub fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             inner <- Opaque::try_ffi_init(|slot: *mut bindings::syscall_slowpath_handler| {
-                // SAFETY: `slot` is valid for writes.
+                // SAFETY: By the contract of `try_ffi_init()`, `slot` is valid for writes.
                 unsafe { slot.write(pin_init::zeroed()) };
-                // SAFETY: `slot` was just initialised.
+                // SAFETY: As above, and it was initialised by the line above.
                 unsafe { (*slot).ops = Ops::<T>::vtable() };
                 // INVARIANT: Registered if this succeeds.
-                // SAFETY: `slot` is pinned, and unregistered when dropped.
+                // SAFETY: Its ops are set. It does not move, being pinned, nor go before `drop()` has
+                // unregistered it.
                 to_result(unsafe { bindings::syscall_slowpath_register(slot) })
             }),
             _p: PhantomData,
@@ -349,6 +340,7 @@ impl<T: Handler> Registration<T> {
     /// - `EPERM`: a kernel thread, or a worker that makes no syscalls.
     /// - `ESRCH`: the task is exiting.
     /// - `EBUSY`: it is attached already, to this handler or another.
+    /// - `EINTR`: the current task was killed while it waited for an exec of that task.
     /// - `ESHUTDOWN`: the registration is being dropped.
     pub fn attach(&self, task: &Task, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
         let attachment = Arc::pin_init(
@@ -361,8 +353,9 @@ impl<T: Handler> Registration<T> {
         // The reference that the C side owns until it calls `release()`.
         let owned = attachment.clone().into_raw();
 
-        // SAFETY: The handler is registered; the attachment was just zeroed and is of the type
-        // that the handler's functions expect; `task` is a valid task.
+        // SAFETY: By the type invariants, `inner` is a registered handler. The attachment was zeroed above,
+        // and is embedded in the type that the functions in `Ops<T>` take it for. `owned` keeps it until
+        // `release()`. A `&Task` keeps its task.
         let ret = to_result(unsafe {
             bindings::syscall_slowpath_attach(
                 self.inner.get(),
@@ -371,7 +364,7 @@ impl<T: Handler> Registration<T> {
             )
         });
         if ret.is_err() {
-            // SAFETY: The C side did not take the reference.
+            // SAFETY: `owned` comes from `into_raw()`, and after an error the C side does not own it.
             drop(unsafe { Arc::from_raw(owned) });
         }
         ret.map(|()| attachment)
@@ -385,7 +378,7 @@ impl<T: Handler> Registration<T> {
 
     /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
     pub fn detach(&self, task: &Task) -> Result {
-        // SAFETY: The handler is registered, `task` is a valid task.
+        // SAFETY: By the type invariants, `inner` is a registered handler. A `&Task` keeps its task.
         to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), task.as_ptr()) })
     }
 
@@ -394,23 +387,22 @@ impl<T: Handler> Registration<T> {
         self.detach(&*find_task(tid).ok_or(ESRCH)?)
     }
 
-    /// Detaches every task, and refuses new ones, as dropping does.
-    ///
-    /// Waits for hooks that are running, for as long as they take.
-    pub fn close(&self) {
-        // SAFETY: The handler is registered; the C function may be called more than once.
-        unsafe { bindings::syscall_slowpath_unregister(self.inner.get()) };
-    }
-
     /// Detaches every task of this handler. May sleep.
     pub fn detach_all(&self) {
-        // SAFETY: The handler is registered.
+        // SAFETY: By the type invariants, `inner` is a registered handler.
         unsafe { bindings::syscall_slowpath_detach_all(self.inner.get()) };
+    }
+
+    /// Waits until [`Handler::left`] has returned for all attachments whose last task has exited; not for
+    /// those whose last task is being detached. May sleep; not in that function.
+    pub fn flush_left(&self) {
+        // SAFETY: Always safe to call where sleeping is.
+        unsafe { bindings::syscall_slowpath_flush_left() };
     }
 
     /// Switches all attachments of this handler on or off. Process context.
     pub fn enable(&self, enable: bool) {
-        // SAFETY: The handler is registered.
+        // SAFETY: By the type invariants, `inner` is a registered handler.
         unsafe { bindings::syscall_slowpath_enable(self.inner.get(), enable) };
     }
 }
@@ -418,7 +410,7 @@ impl<T: Handler> Registration<T> {
 #[pinned_drop]
 impl<T: Handler> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The handler is registered by the type invariants.
+        // SAFETY: By the type invariants, `inner` is a registered handler, and nobody can borrow it any more.
         unsafe { bindings::syscall_slowpath_unregister(self.inner.get()) };
     }
 }
@@ -427,7 +419,7 @@ impl<T: Handler> PinnedDrop for Registration<T> {
 pub struct ForceAll(());
 
 impl ForceAll {
-    /// Puts every task on the slow path. There must be only one at a time. Process context.
+    /// Puts every task on the slow path. There may be several at a time. Process context, may sleep.
     #[inline]
     pub fn new() -> Self {
         // SAFETY: Always safe to call in process context.
@@ -446,7 +438,7 @@ impl Default for ForceAll {
 impl Drop for ForceAll {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Always safe to call in process context.
+        // SAFETY: As in `new()`, whose call this is the counterpart of.
         unsafe { bindings::syscall_slowpath_force_all(false) };
     }
 }
@@ -459,7 +451,7 @@ pub fn fast_path_off() -> Option<&'static str> {
     if word.is_null() {
         return None;
     }
-    // SAFETY: Not null, so it is a string constant.
+    // SAFETY: What the C function returns is null, which was ruled out, or a string constant.
     let word = unsafe { CStr::from_char_ptr(word) };
     Some(word.to_str().unwrap_or("unknown"))
 }
@@ -496,6 +488,15 @@ pub fn log_ratelimit_admin() -> bool {
     unsafe { bindings::syscall_slowpath_ratelimit_admin() }
 }
 
+/// Leaves an audit record that the current task did this, a word, to what is called `name`, and with
+/// which result. Attaching, detaching, switching all off and killing leave theirs without this. Process
+/// context, may sleep.
+pub fn audit<T>(what: &CStr, name: &CStr, result: &Result<T>) {
+    let error = result.as_ref().err().map_or(0, |e| e.to_errno());
+    // SAFETY: A `&CStr` points to bytes that end in NUL, and is borrowed for longer than the call.
+    unsafe { bindings::syscall_slowpath_audit(what.as_char_ptr(), name.as_char_ptr(), error) };
+}
+
 struct Ops<T: Handler>(PhantomData<T>);
 
 impl<T: Handler> Ops<T> {
@@ -520,12 +521,7 @@ impl<T: Handler> Ops<T> {
         } else {
             None
         },
-        exec: if T::HAS_EXEC { Some(Self::exec) } else { None },
-        leave: if T::HAS_LEAVE {
-            Some(Self::leave)
-        } else {
-            None
-        },
+        left: if T::HAS_LEFT { Some(Self::left) } else { None },
         release: Some(Self::release),
     };
 
@@ -545,7 +541,8 @@ impl<T: Handler> Ops<T> {
         nr: i32,
     ) -> usize {
         if T::HAS_PASS {
-            // SAFETY: By the safety requirements, and the invariants of `Registration`.
+            // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+            // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
             let attachment = unsafe { Attachment::<T>::from_inner(att) };
             // SAFETY: By the safety requirements.
             let entry = unsafe { Entry::new(regs, arch, nr) };
@@ -567,12 +564,14 @@ impl<T: Handler> Ops<T> {
         arch: u32,
         nr: i32,
     ) -> usize {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
         let entry = unsafe { Entry::new(regs, arch, nr) };
         let verdict = attachment.data.enter(entry);
-        // SAFETY: By the safety requirements; the handler's object is gone.
+        // SAFETY: By the safety requirements; the only other object for this frame was moved into `enter()`,
+        // and cannot outlive it.
         verdict.carry_out(unsafe { Entry::new(regs, arch, nr) })
     }
 
@@ -585,7 +584,8 @@ impl<T: Handler> Ops<T> {
         syscall_work: usize,
         ti_work: usize,
     ) -> bool {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
         let exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
@@ -596,7 +596,8 @@ impl<T: Handler> Ops<T> {
     ///
     /// As for [`Self::enter`].
     unsafe extern "C" fn delayed(att: *mut bindings::syscall_slowpath_attachment, ns: u64) {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // CAST: No task waits for centuries.
         attachment.data.delayed(Delta::from_nanos(ns as i64));
@@ -610,31 +611,21 @@ impl<T: Handler> Ops<T> {
         child: *mut bindings::task_struct,
         _clone_flags: u64,
     ) -> bool {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
-        // SAFETY: `child` is valid for the call; `Task` is `repr(transparent)`.
+        // SAFETY: By the safety requirements, `child` is a task, which the C side does not free during the
+        // call; `Task` is `repr(transparent)`.
         attachment.data.inherit(unsafe { &*child.cast::<Task>() })
     }
 
     /// # Safety
     ///
     /// As for [`Self::enter`].
-    unsafe extern "C" fn exec(att: *mut bindings::syscall_slowpath_attachment) {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
-        T::exec(unsafe { Attachment::<T>::from_inner(att) });
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::enter`]; `task` is a task or null.
-    unsafe extern "C" fn leave(
-        att: *mut bindings::syscall_slowpath_attachment,
-        task: *mut bindings::task_struct,
-    ) {
-        // SAFETY: By the safety requirements, and the invariants of `Registration`.
-        let attachment = unsafe { Attachment::<T>::from_inner(att) };
-        // SAFETY: `task` is null, or valid for the call; `Task` is `repr(transparent)`.
-        T::leave(attachment, unsafe { task.cast::<Task>().as_ref() });
+    unsafe extern "C" fn left(att: *mut bindings::syscall_slowpath_attachment) {
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
+        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        T::left(unsafe { Attachment::<T>::from_inner(att) });
     }
 
     /// # Safety
@@ -644,7 +635,8 @@ impl<T: Handler> Ops<T> {
         // SAFETY: By the invariants of `Registration`, `att` is embedded in an `Attachment<T>`.
         let attachment: *const Attachment<T> =
             unsafe { container_of!(Opaque::cast_from(att), Attachment<T>, inner) };
-        // SAFETY: This is the reference that `Registration::attach()` handed to the C side.
+        // SAFETY: This is the reference that `Registration::attach()` has made by `into_raw()` for the C side,
+        // which calls this once.
         drop(unsafe { Arc::from_raw(attachment) });
     }
 }

@@ -27,8 +27,6 @@ use kernel::{
 /// The module's state.
 #[pin_data]
 pub(crate) struct Control {
-    #[pin]
-    registration: Registration<Hooks>,
     pub(crate) totals: Arc<Totals>,
     policies: SetOnce<Arc<Subsystem<Policies>>>,
     /// Taken by whoever attaches, detaches or writes a file of the root directory, but not by an
@@ -41,20 +39,29 @@ struct State {
     enabled: bool,
     force_all: Option<ForceAll>,
     tasks: Option<sysfs::TasksDir>,
+    /// Until the module is unloaded.
+    registration: Option<Pin<KBox<Registration<Hooks>>>>,
+}
+
+impl State {
+    fn registration(&self) -> Result<&Registration<Hooks>> {
+        self.registration.as_deref().ok_or(ESHUTDOWN)
+    }
 }
 
 impl Control {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let totals = Totals::new()?;
+        let registration = KBox::pin_init(Registration::new(), GFP_KERNEL)?;
         Arc::pin_init(
             try_pin_init!(Self {
-                registration <- Registration::new(),
                 totals,
                 policies: SetOnce::new(),
                 state <- new_mutex!(State {
                     enabled: true,
                     force_all: None,
                     tasks: None,
+                    registration: Some(registration),
                 }),
             }? Error),
             GFP_KERNEL,
@@ -75,14 +82,13 @@ impl Control {
 
     /// Detaches every task, for good.
     pub(crate) fn close(&self) {
-        // Not under the lock: this waits for callbacks.
-        self.registration.close();
-
         let mut state = self.state.lock();
+        let registration = state.registration.take();
         let tasks = state.tasks.take();
         let force_all = state.force_all.take();
         drop(state);
-        drop((tasks, force_all));
+        // Not under the lock: this waits for callbacks.
+        drop((registration, tasks, force_all));
     }
 
     fn task(tid: Pid) -> Result<kernel::sync::aref::ARef<Task>> {
@@ -95,13 +101,22 @@ impl Control {
         let state = self.state.lock();
         let tasks = state.tasks.clone().ok_or(ESHUTDOWN)?;
 
-        let attachment = self
-            .registration
-            .attach(&task, Hooks::new(self.totals.clone()))?;
-        Hooks::show(&attachment, &task, tasks).map_err(|e| {
-            // It may have exited meanwhile, or be about to.
-            let _ = self.registration.detach(&task);
-            // Its TID is still the name of what another task is just leaving.
+        let registration = state.registration()?;
+        let attach = || -> Result {
+            let attachment = registration.attach(&task, Hooks::new(self.totals.clone()))?;
+            Hooks::show(&attachment, &task, tasks.clone()).inspect_err(|_| {
+                // It may have exited meanwhile, or be about to.
+                let _ = registration.detach(&task);
+            })
+        };
+        let mut result = attach();
+        if result == Err(EEXIST) {
+            // One that had the TID before may have exited just now.
+            registration.flush_left();
+            result = attach();
+        }
+        result.map_err(|e| {
+            // One that has another TID by now is still shown by this one, or by its children.
             if e == EEXIST {
                 EBUSY
             } else {
@@ -118,23 +133,23 @@ impl Control {
     /// Detaches the task `tid` of the current PID namespace.
     pub(crate) fn detach(&self, tid: Pid) -> Result {
         let task = Self::task(tid)?;
-        let _state = self.state.lock();
-        self.registration.detach(&task)
+        self.state.lock().registration()?.detach(&task)
     }
 
-    pub(crate) fn detach_all(&self) {
-        let _state = self.state.lock();
-        self.registration.detach_all();
+    pub(crate) fn detach_all(&self) -> Result {
+        self.state.lock().registration()?.detach_all();
+        Ok(())
     }
 
     pub(crate) fn enabled(&self) -> bool {
         self.state.lock().enabled
     }
 
-    pub(crate) fn enable(&self, enable: bool) {
+    pub(crate) fn enable(&self, enable: bool) -> Result {
         let mut state = self.state.lock();
+        state.registration()?.enable(enable);
         state.enabled = enable;
-        self.registration.enable(enable);
+        Ok(())
     }
 
     pub(crate) fn force_all(&self) -> bool {

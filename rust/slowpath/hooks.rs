@@ -12,7 +12,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{ordering::Relaxed, Atomic},
         Arc,
         ArcBorrow,
@@ -30,10 +29,7 @@ use kernel::{
         Unpublished,
         Verdict, //
     },
-    task::{
-        Pid,
-        Task, //
-    },
+    task::Task,
     time::Delta, //
 };
 
@@ -49,32 +45,13 @@ pub(crate) struct Hooks {
     #[pin]
     knobs: Mutex<Knobs>,
     #[pin]
-    shown: Mutex<Option<Shown>>,
+    shown: Mutex<Option<sysfs::TaskDirs>>,
 }
 
 /// What the files show.
 struct Knobs {
     enabled: bool,
     policy: Option<Pinned>,
-}
-
-/// The directory of an attachment, named after one of its tasks.
-struct Shown {
-    task: ARef<Task>,
-    tid: Pid,
-    dirs: sysfs::TaskDirs,
-}
-
-impl Shown {
-    /// Names the directory after `task`, if it is not already.
-    fn rename(&mut self, task: ARef<Task>) {
-        let tid = task.pid();
-        // A name that is taken is that of a task that is about to leave it: stay with ours.
-        if tid == self.tid || self.dirs.rename(tid).is_ok() {
-            self.task = task;
-            self.tid = tid;
-        }
-    }
 }
 
 impl Hooks {
@@ -104,17 +81,15 @@ impl Hooks {
         parent: sysfs::TasksDir,
     ) -> Result {
         let mut shown = attachment.data().shown.lock();
-        // `leave()` takes the directory when the last task has left: it may have been here.
+        // `left()` takes the directory when the last task has left: it may have been here.
         if attachment.nr_tasks() == 0 {
             return Err(ESRCH);
         }
-        // Read once: it may change by an exec, which then waits for us to rename.
-        let tid = task.pid();
-        *shown = Some(Shown {
-            task: task.into(),
-            tid,
-            dirs: sysfs::TaskDirs::new(parent, tid, attachment.clone())?,
-        });
+        *shown = Some(sysfs::TaskDirs::new(
+            parent,
+            task.pid(),
+            attachment.clone(),
+        )?);
         Ok(())
     }
 
@@ -230,33 +205,14 @@ impl Handler for Hooks {
         self.inherit.load(Relaxed)
     }
 
-    fn exec(attachment: ArcBorrow<'_, Attachment<Self>>) {
-        let current = current!();
-        if let Some(shown) = &mut *attachment.data().shown.lock() {
-            if shown.task.as_ptr() == current.as_ptr() {
-                shown.rename(ARef::from(&**current));
-            }
-        }
-    }
-
-    fn leave(attachment: ArcBorrow<'_, Attachment<Self>>, task: Option<&Task>) {
+    fn left(attachment: ArcBorrow<'_, Attachment<Self>>) {
         let hooks = attachment.data();
-        let mut shown = hooks.shown.lock();
-        if attachment.nr_tasks() == 0 {
-            let gone = shown.take();
-            drop(shown);
-            // Removing the directory waits for writers of its files, which may want our locks.
-            drop(gone);
-            let policy = hooks.knobs.lock().policy.take();
-            if let Some(policy) = policy {
-                policy.policy().remove_user(&attachment);
-            }
-        } else if let (Some(shown), Some(task)) = (&mut *shown, task) {
-            if shown.task.as_ptr() == task.as_ptr() {
-                if let Some(other) = attachment.any_task() {
-                    shown.rename(other);
-                }
-            }
+        let shown = hooks.shown.lock().take();
+        // Removing the directory waits for writers of its files, which may want our locks.
+        drop(shown);
+        let policy = hooks.knobs.lock().policy.take();
+        if let Some(policy) = policy {
+            policy.policy().remove_user(&attachment);
         }
     }
 }

@@ -16,7 +16,8 @@ use kernel::{
     sync::{
         atomic::{ordering::Relaxed, Atomic},
         Arc, //
-    }, //
+    },
+    syscall_slowpath::audit, //
 };
 
 /// How many policies there may be.
@@ -143,7 +144,9 @@ impl configfs::AttributeOperations<0> for PolicyDir {
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
         let rules = Rules::parse(dir.policy.name(), text)?;
-        dir.policy.replace(rules)
+        let result = dir.policy.replace(rules);
+        audit(c"rules", dir.policy.name(), &result);
+        result
     }
 }
 
@@ -167,6 +170,12 @@ impl configfs::AttributeOperations<1> for PolicyDir {
             _ => return Err(EINVAL),
         };
         dir.policy.set_enforce(enforce);
+        let what = if enforce {
+            c"mode-enforce"
+        } else {
+            c"mode-log"
+        };
+        audit(what, dir.policy.name(), &Ok(()));
         Ok(())
     }
 }

@@ -84,8 +84,7 @@ impl RootFiles {
 
     fn store_enabled(&self, text: &[u8]) -> Result {
         require_admin()?;
-        self.0.enable(parse_switch(text)?);
-        Ok(())
+        self.0.enable(parse_switch(text)?)
     }
 
     fn show_force_all(&self, page: &mut Page<'_>) -> Result {
@@ -111,8 +110,7 @@ impl RootFiles {
     fn store_detach(&self, text: &[u8]) -> Result {
         require_admin()?;
         if value(text) == b"all" {
-            self.0.detach_all();
-            Ok(())
+            self.0.detach_all()
         } else {
             self.0.detach(parse_tid(text)?)
         }

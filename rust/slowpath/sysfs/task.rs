@@ -23,7 +23,7 @@ use kernel::{
         atomic::ordering::Relaxed,
         Arc, //
     },
-    syscall_slowpath::Attachment,
+    syscall_slowpath::{audit, Attachment},
     task::Pid, //
 };
 
@@ -31,12 +31,7 @@ type TaskDir = Arc<Dir<TaskFiles, TasksDir>>;
 
 /// The directories of one attachment.
 pub(crate) struct TaskDirs {
-    dir: TaskDir,
     _stats: Dir<StatsFiles, TaskDir>,
-}
-
-fn name(tid: Pid) -> Result<CString> {
-    CString::try_from_fmt(fmt!("{tid}"))
 }
 
 impl TaskDirs {
@@ -47,23 +42,22 @@ impl TaskDirs {
     ) -> Result<Self> {
         let stats = StatsFiles::One(attachment.data().stats.clone());
         let files = TaskFiles {
+            tid,
             control: parent.data().control.clone(),
             attachment,
         };
-        let dir: TaskDir = Arc::new(Dir::new(parent, &name(tid)?, files)?, GFP_KERNEL)?;
+        // It keeps this name, whatever becomes of the task.
+        let name = CString::try_from_fmt(fmt!("{tid}"))?;
+        let dir: TaskDir = Arc::new(Dir::new(parent, &name, files)?, GFP_KERNEL)?;
         Ok(Self {
-            _stats: Dir::new(dir.clone(), c"stats", stats)?,
-            dir,
+            _stats: Dir::new(dir, c"stats", stats)?,
         })
-    }
-
-    pub(crate) fn rename(&self, tid: Pid) -> Result {
-        self.dir.rename(&name(tid)?)
     }
 }
 
 /// The knobs of one attachment.
 pub(crate) struct TaskFiles {
+    tid: Pid,
     control: Arc<Control>,
     attachment: Arc<Attachment<Hooks>>,
 }
@@ -88,6 +82,15 @@ impl TaskFiles {
         self.attachment.data()
     }
 
+    /// Leaves an audit record of a write.
+    fn audit(&self, file: &CStr, value: &CStr, result: &Result) {
+        // Without memory for the name there is a record all the same.
+        match CString::try_from_fmt(fmt!("{}:{value}", self.tid)) {
+            Ok(name) => audit(file, &name, result),
+            Err(_) => audit(file, value, result),
+        }
+    }
+
     fn show_enabled(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
         show_switch(page, self.hooks().enabled())
@@ -95,7 +98,9 @@ impl TaskFiles {
 
     fn store_enabled(&self, text: &[u8]) -> Result {
         require_admin()?;
-        Hooks::enable(&self.attachment, parse_switch(text)?);
+        let enable = parse_switch(text)?;
+        Hooks::enable(&self.attachment, enable);
+        self.audit(c"enabled", if enable { c"1" } else { c"0" }, &Ok(()));
         Ok(())
     }
 
@@ -131,7 +136,11 @@ impl TaskFiles {
                 Some(self.control.find_policy(&name)?)
             }
         };
-        Hooks::set_policy(&self.attachment, policy)
+        let name = policy.as_ref().map(|policy| policy.policy().clone());
+        let result = Hooks::set_policy(&self.attachment, policy);
+        let name = name.as_ref().map_or(c"none", |policy| policy.name());
+        self.audit(c"policy", name, &result);
+        result
     }
 
     fn show_exit_path(&self, page: &mut Page<'_>) -> Result {

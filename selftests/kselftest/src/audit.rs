@@ -144,27 +144,46 @@ impl Audit {
         Ok(())
     }
 
+    /// The next record that is there: its type and its text.
+    fn next(&self) -> Option<(u16, String)> {
+        let mut message = [0u8; 8192];
+        // SAFETY: The buffer is as long as is said.
+        let len = unsafe {
+            let buffer = message.as_mut_ptr().cast();
+            let fd = self.log.as_raw_fd();
+            libc::recv(fd, buffer, message.len(), libc::MSG_DONTWAIT)
+        };
+        let len = usize::try_from(len).ok()?;
+        let kind = u16::from_ne_bytes([message[4], message[5]]);
+        let text = String::from_utf8_lossy(&message[size_of::<libc::nlmsghdr>()..len]);
+        Some((kind, text.into_owned()))
+    }
+
+    /// Waits for a record of this type with all these words.
+    pub fn until_record(&self, kind: u16, words: &[&str]) -> Result<()> {
+        let mut seen = String::new();
+        let found = until("recorded", || {
+            let Some((found, line)) = self.next() else {
+                return Ok(false);
+            };
+            if found != kind {
+                return Ok(false);
+            }
+            seen += &format!("{line}\n");
+            Ok(words
+                .iter()
+                .all(|word| line.split_whitespace().any(|had| had == *word)))
+        });
+        found.with_context(|| format!("{words:?} is not in\n{seen}"))
+    }
+
     /// The records of a task, up to one of the call `last`.
     pub fn records(&self, pid: i32, last: i64) -> Result<Vec<Record>> {
         let mut records = Vec::new();
         until("audited", || {
-            let mut message = [0u8; 8192];
-            // SAFETY: The buffer is as long as is said.
-            let len = unsafe {
-                let buffer = message.as_mut_ptr().cast();
-                libc::recv(
-                    self.log.as_raw_fd(),
-                    buffer,
-                    message.len(),
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            let Ok(len) = usize::try_from(len) else {
+            let Some((kind, line)) = self.next() else {
                 return Ok(false);
             };
-            let header = size_of::<libc::nlmsghdr>();
-            let kind = u16::from_ne_bytes(message[4..6].try_into()?);
-            let line = String::from_utf8_lossy(&message[header..len]);
             let field = |name: &str| {
                 let mut words = line.split_whitespace();
                 words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))

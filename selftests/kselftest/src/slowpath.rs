@@ -57,6 +57,11 @@ pub fn tasks() -> Result<Vec<i32>> {
     Ok(tids)
 }
 
+/// Waits until no directory is left: that of a task that has exited is removed a little later.
+pub fn until_none_attached() -> Result<()> {
+    until("no attachment is left", || Ok(tasks()?.is_empty()))
+}
+
 /// An attachment's directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
@@ -213,6 +218,5 @@ pub fn reset() -> Result<()> {
             result => Ok(result.map(|()| true)?),
         })?;
     }
-    // A task that exits meanwhile takes its directory away itself.
-    until("no attachment is left", || Ok(tasks()?.is_empty()))
+    until_none_attached()
 }

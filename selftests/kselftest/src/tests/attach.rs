@@ -4,7 +4,7 @@
 
 use crate::{
     process::{self, getppid, gettid, pipe, syscall, until, until_blocked, Child, Puppet, Shared},
-    slowpath::{attach, detach, read, set, tasks, total, Policy, Task, SYSFS},
+    slowpath::{attach, detach, read, set, tasks, total, until_none_attached, Policy, Task, SYSFS},
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -463,10 +463,10 @@ fn exit_removes_attachment() -> Result<()> {
     let policy = Policy::new("exits", "default log")?;
     task.set("policy", "exits")?;
     ensure!(puppet.end()? == 0);
-    ensure!(!task.exists() && tasks()?.is_empty());
-    // And nobody uses the policy any more.
-    std::fs::remove_dir(policy.path(""))?;
-    Ok(())
+    until_none_attached()?;
+    until("nobody uses the policy any more", || {
+        Ok(std::fs::remove_dir(policy.path("")).is_ok())
+    })
 }
 
 fn kill_removes_attachment() -> Result<()> {
@@ -475,9 +475,9 @@ fn kill_removes_attachment() -> Result<()> {
         let task = attach(child.pid)?;
         child.kill(libc::SIGKILL);
         ensure!(child.wait()? == 256 + libc::SIGKILL);
-        ensure!(!task.exists() && tasks()?.is_empty());
+        until("the directory is gone", || Ok(!task.exists()))?;
     }
-    Ok(())
+    until_none_attached()
 }
 
 fn zombie_has_no_attachment() -> Result<()> {
@@ -485,7 +485,9 @@ fn zombie_has_no_attachment() -> Result<()> {
     let task = attach(puppet.tid())?;
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait_zombie()?;
-    ensure!(!task.exists(), "the directory of a zombie is still there");
+    // It is in no attachment at once, and has no directory a little later.
+    ensure!(detach(task.tid).is_err(), "a zombie is attached");
+    until_none_attached()?;
     Ok(())
 }
 
@@ -493,7 +495,7 @@ fn tid_reuse() -> Result<()> {
     for _ in 0..10 {
         let puppet = caller()?;
         let tid = puppet.tid();
-        let task = attach(tid)?;
+        attach(tid)?;
         puppet.child.kill(libc::SIGKILL);
         puppet.child.wait()?;
 
@@ -502,7 +504,6 @@ fn tid_reuse() -> Result<()> {
         std::fs::write("/proc/sys/kernel/ns_last_pid", (tid - 1).to_string())?;
         let mut next = caller()?;
         ensure!(next.tid() == tid, "the number was not used again");
-        ensure!(!task.exists());
         next.call(50)?;
         ensure!(
             total("entries")? == policy,

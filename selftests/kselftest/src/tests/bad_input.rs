@@ -455,7 +455,7 @@ fn bad_unprivileged() -> Result<()> {
 }
 
 /// Gives up all capabilities but that to administer the system.
-fn keep_only_sys_admin() -> bool {
+pub(super) fn keep_only_sys_admin() -> bool {
     const CAP_SYS_ADMIN: u32 = 1 << 21;
     const VERSION_3: u32 = 0x2008_0522;
 

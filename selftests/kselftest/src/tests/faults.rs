@@ -8,8 +8,8 @@ use crate::{
     faults::Faults,
     process::{self, getppid, gettid, reap, syscall, Child, Puppet},
     slowpath::{
-        attach, detach, insmod, is_loaded, load, module, read, rmmod, set, state, tasks, write,
-        Policy, CONFIGFS, SYSFS,
+        attach, detach, insmod, is_loaded, load, module, read, rmmod, set, state, tasks,
+        until_none_attached, write, Policy, CONFIGFS, SYSFS,
     },
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -353,7 +353,7 @@ fn fault_in_exec() -> Result<()> {
         ];
         ensure!(known.contains(&last), "fault {nth}: status {last}");
         failed += u32::from(last != 7);
-        ensure!(tasks()?.is_empty(), "fault {nth}: {:?}", tasks()?);
+        until_none_attached().with_context(|| format!("fault {nth}"))?;
     }
     // How many depends on the kernel's configuration.
     ensure!(

@@ -2,9 +2,10 @@
 
 //! What children, threads and other programs make of an attachment.
 
+use super::bad_input::keep_only_sys_admin;
 use crate::{
     process::{self, getppid, gettid, pipe, reap, syscall, until, until_blocked, Child, Puppet},
-    slowpath::{attach, detach, tasks, Policy, Task},
+    slowpath::{attach, detach, set, tasks, until_none_attached, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -29,12 +30,14 @@ super::tests! {
         inherited_policy_judges_the_first_call
         detach_member_leaves_others
         exec_keeps_attachment
-        exec_by_thread_renames
-        leader_exit_renames
+        exec_by_thread_keeps_name
+        leader_exit_keeps_name
+        switch_reaches_many_members
         last_member_removes
         many_short_lived_children;
     [] =>
-        exec_of_set_uid_program_keeps_attachment;
+        exec_of_set_uid_program_keeps_attachment
+        exec_gains_nothing_that_who_attached_lacks;
 }
 
 const PLAIN: u8 = 0;
@@ -282,12 +285,12 @@ fn inherited_policy_judges_the_first_call() -> Result<()> {
 }
 
 fn detach_member_leaves_others() -> Result<()> {
-    let (mut puppet, _, child) = sharing()?;
+    let (mut puppet, task, child) = sharing()?;
     detach(puppet.tid())?;
-    // The directory is the child's now.
-    ensure!(tasks()? == [child.0], "{:?}", tasks()?);
-    let task = Task { tid: child.0 };
+    ensure!(tasks()? == [task.tid], "{:?}", tasks()?);
     ensure!(task.get("members")? == "1");
+    // The child has made its calls.
+    until_blocked(child.0, libc::SYS_pause)?;
     let before = task.stat("entries")?;
     puppet.call(PLAIN)?;
     ensure!(
@@ -327,7 +330,7 @@ fn check_exec(program: &std::ffi::CStr, argument: &std::ffi::CStr) -> Result<()>
     let _ = input.flush();
     child.kill(libc::SIGKILL);
     child.wait()?;
-    ensure!(tasks()?.is_empty());
+    until_none_attached()?;
     drop(input.read(&mut []));
     Ok(())
 }
@@ -347,8 +350,81 @@ fn exec_of_set_uid_program_keeps_attachment() -> Result<()> {
     result
 }
 
+/// Who attached the task to a handler may do no more with a program's privileges than a tracer may.
+fn exec_gains_nothing_that_who_attached_lacks() -> Result<()> {
+    let program = "/tmp/slowpath-set-uid-2";
+    fs::copy("/bin/sleep", program)?;
+    std::os::unix::fs::chown(program, Some(65534), Some(65534))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    fs::set_permissions(program, mode)?;
+    let effective_user = |attached: bool| -> Result<String> {
+        let child = Child::fork(|| {
+            if !keep_only_sys_admin() || attached && set("attach", gettid().to_string()).is_err() {
+                return 1;
+            }
+            // SAFETY: The strings are static.
+            unsafe {
+                libc::execl(
+                    c"/tmp/slowpath-set-uid-2".as_ptr(),
+                    c"sleep".as_ptr(),
+                    c"1000".as_ptr(),
+                    std::ptr::null::<libc::c_char>(),
+                )
+            };
+            2
+        })?;
+        until("the program runs", || {
+            let comm = fs::read_to_string(format!("/proc/{}/comm", child.pid))?;
+            Ok(comm.starts_with("slowpath-set"))
+        })?;
+        let status = fs::read_to_string(format!("/proc/{}/status", child.pid))?;
+        let line = status.lines().find(|line| line.starts_with("Uid:"));
+        let user = line.and_then(|line| line.split_whitespace().nth(2));
+        Ok(user.context("no user")?.to_string())
+    };
+    let (free, attached) = (effective_user(false), effective_user(true));
+    fs::remove_file(program)?;
+    let (free, attached) = (free?, attached?);
+    ensure!(free == "65534", "without a handler it runs as {free}");
+    ensure!(attached == "0", "with a handler it runs as {attached}");
+    until_none_attached()
+}
+
+/// More than are switched in one go.
+fn switch_reaches_many_members() -> Result<()> {
+    let me = attach(gettid())?;
+    me.set("inherit", "1")?;
+    let mut children = (0..100)
+        .map(|_| Puppet::new(|_| getppid()))
+        .collect::<Result<Vec<_>>>()?;
+    let _policy = Policy::new("test", "getppid return 7")?;
+    me.set("policy", "test")?;
+    ensure!(me.get("members")? == "101");
+    let pid = i64::from(gettid());
+    let mut all_get = |expected: i64, when: &str| -> Result<()> {
+        for child in &mut children {
+            let got = child.call(0)?;
+            ensure!(got == expected, "{when}: {got}");
+        }
+        Ok(())
+    };
+    all_get(7, "attached")?;
+    me.set("enabled", "0")?;
+    all_get(pid, "its switch off")?;
+    me.set("enabled", "1")?;
+    all_get(7, "its switch on")?;
+    set("enabled", "0")?;
+    all_get(pid, "all off")?;
+    set("enabled", "1")?;
+    all_get(7, "all on")?;
+    set("detach", "all")?;
+    all_get(pid, "detached")?;
+    ensure!(tasks()?.is_empty());
+    Ok(())
+}
+
 /// A thread that is not the leader executes a program, and takes the leader's TID.
-fn exec_by_thread_renames() -> Result<()> {
+fn exec_by_thread_keeps_name() -> Result<()> {
     let (mut tids, mut tid_out) = pipe()?;
     let (mut go_in, mut go) = pipe()?;
     let child = Child::fork(|| {
@@ -377,24 +453,25 @@ fn exec_by_thread_renames() -> Result<()> {
     attach(tid)?;
     ensure!(tasks()? == [tid]);
     go.write_all(&[0])?;
-    until("the directory has the new number", || {
-        Ok(tasks()? == [child.pid])
-    })?;
-    let task = Task { tid: child.pid };
-    until("counted", || Ok(task.stat("entries")? > 20))?;
+    let task = Task { tid };
+    until("the program runs", || Ok(task.stat("entries")? > 20))?;
+    ensure!(tasks()? == [tid], "{:?}", tasks()?);
+    // Its own number is another one now.
+    ensure!(detach(tid).is_err());
     detach(child.pid)?;
     ensure!(tasks()?.is_empty());
     Ok(())
 }
 
-fn leader_exit_renames() -> Result<()> {
-    let (puppet, _, child) = sharing()?;
+fn leader_exit_keeps_name() -> Result<()> {
+    let (puppet, task, child) = sharing()?;
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait()?;
-    ensure!(tasks()? == [child.0], "{:?}", tasks()?);
-    let task = Task { tid: child.0 };
+    ensure!(tasks()? == [task.tid], "{:?}", tasks()?);
     ensure!(task.get("members")? == "1");
     ensure!(task.get("inherit")? == "1");
+    detach(child.0)?;
+    ensure!(tasks()?.is_empty());
     Ok(())
 }
 
@@ -403,7 +480,7 @@ fn last_member_removes() -> Result<()> {
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait()?;
     drop(child);
-    until("the directory is gone", || Ok(tasks()?.is_empty()))
+    until_none_attached()
 }
 
 fn many_short_lived_children() -> Result<()> {

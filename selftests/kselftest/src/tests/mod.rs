@@ -26,6 +26,7 @@ mod policy;
 mod preserve;
 mod probes;
 mod ptrace;
+mod records;
 mod restart;
 mod rules;
 mod samples;
@@ -103,6 +104,7 @@ pub const ALL: &[&[&[Test]]] = &[
     doors::TESTS,
     doors_verdicts::TESTS,
     order::TESTS,
+    records::TESTS,
     verdicts::TESTS,
     restart::TESTS,
     vsyscall::TESTS,

@@ -18,6 +18,7 @@ super::tests! {
         rule_strictest_of_conditional_ones
         rules_written_line_by_line
         rules_written_over
+        rules_written_after_reading
         rules_by_the_thousand;
     [Cpus] =>
         rule_when_is_counted_for_each_attachment;
@@ -250,6 +251,22 @@ fn rules_written_over() -> Result<()> {
         ensure!(text[..len] == *format!("default allow\n{kept}\n").as_bytes());
     }
     ensure!(file.write_at(b"read log", 5000).is_err(), "behind a hole");
+    Ok(())
+}
+
+/// On one descriptor: what is written after a read replaces what was there.
+fn rules_written_after_reading() -> Result<()> {
+    use std::io::{Read, Write};
+
+    let policy = Policy::new("test", "getpid log")?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(policy.path("rules"))?;
+    file.read_to_string(&mut String::new())?;
+    file.write_all(b"read log\n")?;
+    file.write_all(b"write log\n")?;
+    ensure!(policy.get("rules")? == "default allow\nread log\nwrite log");
     Ok(())
 }
 
