@@ -64,8 +64,9 @@ export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 llvm=19
 kernel_make() {
 	local compiler=clang-$llvm
+	export CLANG=$compiler
 	# bindgen takes the latest library that is there, and has to have the compiler's.
-	export CLANG=$compiler LIBCLANG_PATH=/usr/lib/llvm-$llvm/lib
+	[ ! -d "/usr/lib/llvm-$llvm/lib" ] || export LIBCLANG_PATH=/usr/lib/llvm-$llvm/lib
 	! command -v ccache >/dev/null || compiler=$TOP/scripts/ccache-clang
 	PATH=$BUILD/tools/llvm-$llvm/bin:$PATH make -C "$LINUX" LLVM="-$llvm" CC="$compiler" OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"

@@ -339,24 +339,28 @@ fn exec_keeps_attachment() -> Result<()> {
     check_exec(c"/bin/sleep", c"1000")
 }
 
-fn exec_of_set_uid_program_keeps_attachment() -> Result<()> {
-    let program = "/tmp/slowpath-set-uid";
+const SET_UID_PROGRAM: &std::ffi::CStr = c"/tmp/slowpath-set-uid";
+
+/// Makes a program that waits as another user.
+fn set_uid_program() -> Result<&'static str> {
+    let program = SET_UID_PROGRAM.to_str()?;
     fs::copy("/bin/sleep", program)?;
     std::os::unix::fs::chown(program, Some(65534), Some(65534))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
     fs::set_permissions(program, mode)?;
-    let result = check_exec(c"/tmp/slowpath-set-uid", c"1000");
+    Ok(program)
+}
+
+fn exec_of_set_uid_program_keeps_attachment() -> Result<()> {
+    let program = set_uid_program()?;
+    let result = check_exec(SET_UID_PROGRAM, c"1000");
     fs::remove_file(program)?;
     result
 }
 
 /// Who attached the task to a handler may do no more with a program's privileges than a tracer may.
 fn exec_gains_nothing_that_who_attached_lacks() -> Result<()> {
-    let program = "/tmp/slowpath-set-uid-2";
-    fs::copy("/bin/sleep", program)?;
-    std::os::unix::fs::chown(program, Some(65534), Some(65534))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
-    fs::set_permissions(program, mode)?;
+    let program = set_uid_program()?;
     let effective_user = |attached: bool| -> Result<String> {
         let child = Child::fork(|| {
             if !keep_only_sys_admin() || attached && set("attach", gettid().to_string()).is_err() {
@@ -365,7 +369,7 @@ fn exec_gains_nothing_that_who_attached_lacks() -> Result<()> {
             // SAFETY: The strings are static.
             unsafe {
                 libc::execl(
-                    c"/tmp/slowpath-set-uid-2".as_ptr(),
+                    SET_UID_PROGRAM.as_ptr(),
                     c"sleep".as_ptr(),
                     c"1000".as_ptr(),
                     std::ptr::null::<libc::c_char>(),
