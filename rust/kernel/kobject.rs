@@ -88,7 +88,8 @@ pub struct Attribute<T: 'static> {
     store: Option<fn(&T, &[u8]) -> Result>,
 }
 
-// SAFETY: The C side only reads the attribute.
+// SAFETY: `&self` lends names, modes and functions, which nobody writes: sysfs takes attributes that are
+// constant. No `T` is in it.
 unsafe impl<T> Sync for Attribute<T> {}
 
 impl<T> Attribute<T> {
@@ -112,7 +113,8 @@ impl<T> Attribute<T> {
     ///
     /// `file` is that of an `Attribute<T>`, and `data` points to a `T`; both are valid for the call.
     unsafe fn call_show(file: *const File, data: *const c_void, page: &mut Page<'_>) -> Result {
-        // SAFETY: By the safety requirements; the file is the first member.
+        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`, which is
+        // `repr(C)`, `file` is the first member, so that their addresses are the same.
         let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
         attribute.show.ok_or(EIO)?(data, page)
     }
@@ -121,7 +123,8 @@ impl<T> Attribute<T> {
     ///
     /// As for [`Self::call_show`].
     unsafe fn call_store(file: *const File, data: *const c_void, text: &[u8]) -> Result {
-        // SAFETY: By the safety requirements; the file is the first member.
+        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`, which is
+        // `repr(C)`, `file` is the first member, so that their addresses are the same.
         let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
         attribute.store.ok_or(EIO)?(data, text)
     }
@@ -174,18 +177,19 @@ pub unsafe trait Parent {
 /// `/sys/kernel`.
 pub struct KernelDir;
 
-// SAFETY: `kernel_kobj` always exists when modules and initcalls run.
+// SAFETY: `ksysfs_init()`, a core initcall, makes `kernel_kobj` or fails the boot; nothing removes it.
 unsafe impl Parent for KernelDir {
     fn as_raw(&self) -> *mut bindings::kobject {
-        // SAFETY: Not changed after boot.
+        // SAFETY: Written once, by a core initcall, which comes before all that has a `KernelDir` of use.
         unsafe { bindings::kernel_kobj }
     }
 }
 
-// SAFETY: By the invariants of `Dir`.
+// SAFETY: By the type invariants of `Dir` its kobject is in sysfs, until it is dropped; the `Arc` keeps it.
 unsafe impl<T: Attributes, P: Parent> Parent for Arc<Dir<T, P>> {
     fn as_raw(&self) -> *mut bindings::kobject {
-        // SAFETY: `node` is valid by the type invariants of `Dir`.
+        // SAFETY: By the type invariants of `Dir` `node` comes from a box, which is freed when the reference
+        // is put that `Dir` has.
         unsafe { self.node.as_ref() }.kobj.get()
     }
 }
@@ -210,9 +214,9 @@ pub struct Dir<T: Attributes, P: Parent> {
     _parent: P,
 }
 
-// SAFETY: `node` is managed by the C side; the data and the parent can be sent.
+// SAFETY: `T` and `P` are `Send`. A kobject may be deleted and put by any task.
 unsafe impl<T: Attributes, P: Parent + Send> Send for Dir<T, P> {}
-// SAFETY: `node` is managed by the C side; the data and the parent can be shared.
+// SAFETY: `T` and `P` are `Sync`. Of the node, `&self` lends the address of its kobject, which sysfs locks.
 unsafe impl<T: Attributes, P: Parent + Sync> Sync for Dir<T, P> {}
 
 impl<T: Attributes, P: Parent> Dir<T, P> {
@@ -230,7 +234,8 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             GFP_KERNEL,
         )?;
 
-        // SAFETY: The parent is in sysfs.
+        // SAFETY: By the contract of `Parent` its kobject is in sysfs, so that `sd` is set and lives as
+        // long as `parent`, which we own.
         let taken = unsafe {
             bindings::kernfs_find_and_get_ns(
                 (*parent.as_raw()).sd,
@@ -239,14 +244,15 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             )
         };
         if !taken.is_null() {
-            // SAFETY: We were given this reference.
+            // SAFETY: Not null, so this is the reference that the call above took.
             unsafe { bindings::kernfs_put(taken) };
             return Err(EEXIST);
         }
 
         let node = KBox::into_raw(node);
-        // SAFETY: `node` was just allocated, `kobj` is zeroed. From here on it is freed by
-        // `release()`, when the last reference is dropped.
+        // SAFETY: `node` comes from a box, with a zeroed `kobj`, as initialising it demands; by the
+        // contract of `Parent` the parent's is in sysfs. From here on the box is freed by `release()`,
+        // when the last reference is put.
         let added = to_result(unsafe {
             bindings::kobject_init_and_add(
                 (*node).kobj.get(),
@@ -257,20 +263,22 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             )
         });
         if let Err(e) = added {
-            // SAFETY: Initialised above; this is our reference.
+            // SAFETY: The C function initialises a kobject also where it fails to add it, and leaves us
+            // the first reference.
             unsafe { bindings::kobject_put((*node).kobj.get()) };
             return Err(e);
         }
 
         // INVARIANT: The directory is in sysfs; only an `Attribute<T>` becomes a file of it.
         let dir = Self {
-            // SAFETY: A box is not null.
+            // SAFETY: Comes from a box, whose address is not null.
             node: unsafe { NonNull::new_unchecked(node) },
             data,
             _parent: parent,
         };
         for attribute in T::ATTRIBUTES {
-            // SAFETY: The directory is in sysfs; `attribute` is static.
+            // SAFETY: The kobject was added above, and `dir` has a reference to it. `attribute` is
+            // `'static`, so that it outlives the file.
             to_result(unsafe {
                 bindings::sysfs_create_file_ns(
                     (*node).kobj.get(),
@@ -290,24 +298,24 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
 
 impl<T: Attributes, P: Parent> Drop for Dir<T, P> {
     fn drop(&mut self) {
-        // SAFETY: `node` is valid by the type invariants.
+        // SAFETY: By the type invariants `node` comes from a box, to whose kobject we have a reference.
         let kobj = unsafe { self.node.as_ref() }.kobj.get();
-        // SAFETY: The directory is in sysfs. This waits for its `show` and `store`, so that none
-        // uses `data` when it is dropped.
+        // SAFETY: By the type invariants it is in sysfs, and we have a reference. This waits for its
+        // `show` and `store`, so that none uses `data` when it is dropped.
         unsafe { bindings::kobject_del(kobj) };
-        // SAFETY: This is the reference that `kobject_init_and_add()` gave us.
+        // SAFETY: The reference that `new()` was given by `kobject_init_and_add()`, put here only.
         unsafe { bindings::kobject_put(kobj) };
     }
 }
 
 struct KType(bindings::kobj_type);
 
-// SAFETY: Only read.
+// SAFETY: Sysfs reads it and never writes it, and nothing in it is mutable through `&self`.
 unsafe impl Sync for KType {}
 
 struct SysfsOps(bindings::sysfs_ops);
 
-// SAFETY: Only read.
+// SAFETY: Two constant functions, which sysfs reads.
 unsafe impl Sync for SysfsOps {}
 
 static SYSFS_OPS: SysfsOps = SysfsOps(bindings::sysfs_ops {
@@ -331,10 +339,11 @@ unsafe fn file(
     kobj: *mut bindings::kobject,
     attribute: *mut bindings::attribute,
 ) -> (*const File, *const c_void) {
-    // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
+    // SAFETY: The caller promises that `kobj` is that of a `Dir`, which by its type invariants is in a
+    // `Node`; an `Opaque` has the layout of what is in it.
     let node = unsafe { container_of!(Opaque::cast_from(kobj), Node, kobj) };
     // The attribute is the first member of a `File`.
-    // SAFETY: By the invariants of `Dir`.
+    // SAFETY: By the type invariants of `Dir` the node comes from a box, which whoever has `kobj` keeps.
     (attribute.cast_const().cast(), unsafe { (*node).data })
 }
 
@@ -347,12 +356,12 @@ unsafe extern "C" fn show(
     attribute: *mut bindings::attribute,
     page: *mut c_char,
 ) -> isize {
-    // SAFETY: By the safety requirements.
+    // SAFETY: Sysfs calls this for a file of a `Dir`: with its kobject, and that file's attribute.
     let (file, data) = unsafe { file(kobj, attribute) };
 
     from_result(|| {
         let mut page = Page {
-            // SAFETY: `page` is a page.
+            // SAFETY: Sysfs hands over a page of its own, for this call.
             formatter: unsafe { RawFormatter::from_buffer(page.cast(), PAGE_SIZE) },
             _p: PhantomData,
         };
@@ -379,11 +388,11 @@ unsafe extern "C" fn store(
     buf: *const c_char,
     len: usize,
 ) -> isize {
-    // SAFETY: By the safety requirements.
+    // SAFETY: Sysfs calls this for a file of a `Dir`: with its kobject, and that file's attribute.
     let (file, data) = unsafe { file(kobj, attribute) };
 
     from_result(|| {
-        // SAFETY: By the safety requirements.
+        // SAFETY: Sysfs hands over a buffer of its own, which has `len` bytes and lives for this call.
         let text = unsafe { core::slice::from_raw_parts(buf.cast(), len) };
         // SAFETY: As in `show()`.
         unsafe { ((*file).store)(file, data, text) }?;
@@ -395,9 +404,9 @@ unsafe extern "C" fn store(
 ///
 /// `kobj` is that of a `Node` that comes from a box and that nobody uses any more.
 unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
-    // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
+    // SAFETY: The caller promises that `kobj` is in a `Node`; an `Opaque` has the layout of what is in it.
     let node = unsafe { container_of!(Opaque::cast_from(kobj), Node, kobj) };
-    // SAFETY: By the safety requirements.
+    // SAFETY: The caller promises that the node comes from a box and that nobody uses it: it is ours.
     drop(unsafe { KBox::from_raw(node.cast_mut()) });
 }
 

@@ -161,9 +161,10 @@ impl<'a> Frame<'a> {
     /// tracer has cancelled.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants `regs` is the frame of the current task, in a syscall.
         let nr = unsafe { bindings::syscall_get_nr(self.regs) };
-        // SAFETY: Always safe to call in a syscall.
+        // SAFETY: The C function looks at the current task alone, which is in a syscall by the type
+        // invariants.
         // CAST: The C function returns the audit number as an `int`.
         arch_and_number(unsafe { bindings::syscall_get_arch() } as u32, nr)
     }
@@ -174,7 +175,8 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn arguments(&self) -> [usize; 6] {
         let mut args = [0; 6];
-        // SAFETY: `regs` is valid by the type invariants, `args` has room for six arguments.
+        // SAFETY: By the type invariants `regs` is a complete frame; `args` has room for the six
+        // arguments that the C function writes.
         unsafe { bindings::syscall_get_arguments(self.regs, args.as_mut_ptr()) };
         match self.arch_and_number().0 {
             // CAST: Drops the upper half.
@@ -191,21 +193,22 @@ impl<'a> Frame<'a> {
     /// `arch=c000003e nr=87 the remark`.
     #[inline]
     pub fn note(&self, text: &CStr) {
-        // SAFETY: `regs` is valid by the type invariants, `text` for the call.
+        // SAFETY: By the type invariants `regs` is a complete frame; `text` is borrowed for as long as
+        // the C function runs, which copies it.
         unsafe { bindings::syscall_slowpath_note(self.regs, text.as_char_ptr()) };
     }
 
     /// Where in user space the call returns to.
     #[inline]
     pub fn instruction_pointer(&self) -> usize {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants `regs` is a complete frame, which the C function reads.
         unsafe { bindings::instruction_pointer(self.regs) }
     }
 
     /// The stack pointer in user space.
     #[inline]
     pub fn stack_pointer(&self) -> usize {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants `regs` is a complete frame, which the C function reads.
         unsafe { bindings::user_stack_pointer(self.regs) }
     }
 }
@@ -235,7 +238,7 @@ impl Entry<'_> {
     #[inline]
     pub(super) unsafe fn new(regs: *mut bindings::pt_regs, audit_arch: u32, nr: i32) -> Self {
         Self {
-            // SAFETY: By the safety requirements.
+            // SAFETY: The caller promises what the type invariants of `Frame` say of `regs`.
             frame: unsafe { Frame::new(regs) },
             // CAST: Keeps the bits.
             audit_arch_and_nr: u64::from(audit_arch) << 32 | u64::from(nr as u32),
@@ -247,7 +250,8 @@ impl Entry<'_> {
     pub(super) fn skip(self, result: isize) {
         // As `syscall_set_return_value()`, which is inline in C.
         // CAST: Keeps the bits.
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
+        // which is ours: nothing else reads or writes it meanwhile.
         unsafe { (*self.frame.regs).ax = result as usize };
     }
 
@@ -269,7 +273,8 @@ impl Entry<'_> {
     /// An argument, counted from 0; 0 if there is none such. See [`Frame::arguments`].
     #[inline(always)]
     pub fn argument(&self, index: usize) -> usize {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
+        // which `&self` keeps from being written.
         let regs = unsafe { &*self.frame.regs };
         // As `syscall_get_arguments()`, which copies all.
         if let Arch::I386 = self.arch() {
@@ -408,7 +413,8 @@ impl Entry<'_> {
             Arch::X32 => nr | X32_SYSCALL_BIT,
             Arch::I386 | Arch::X86_64 => nr,
         };
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
+        // the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_number(self.frame.regs, nr) })
     }
 
@@ -421,14 +427,16 @@ impl Entry<'_> {
             Arch::I386 => value as u32 as usize,
             Arch::X86_64 | Arch::X32 => value,
         };
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
+        // the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_argument(self.frame.regs, index, value) })
     }
 
     /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.
     #[inline]
     pub fn set_result(&mut self, value: isize) -> Result {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
+        // the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_result(self.frame.regs, value) })
     }
 }
@@ -565,7 +573,7 @@ impl Exit<'_> {
         ti_work: usize,
     ) -> Self {
         Self {
-            // SAFETY: By the safety requirements.
+            // SAFETY: The caller promises what the type invariants of `Frame` say of `regs`.
             frame: unsafe { Frame::new(regs) },
             work: ExitWork(pack(syscall_work, ti_work)),
         }
@@ -574,14 +582,15 @@ impl Exit<'_> {
     /// The call's result: a value, or a negative error.
     #[inline]
     pub fn result(&self) -> isize {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the C function reads.
         unsafe { bindings::syscall_get_return_value(self.frame.regs) }
     }
 
     /// Sets the call's result: a value, or a negative error.
     #[inline]
     pub fn set_result(&mut self, value: isize) {
-        // SAFETY: `regs` is valid by the type invariants.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
+        // which `&mut self` keeps from being read.
         unsafe { bindings::syscall_set_return_value(self.frame.regs, 0, value) };
     }
 

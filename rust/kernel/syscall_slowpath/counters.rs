@@ -31,9 +31,10 @@ pub struct Counters {
     len: usize,
 }
 
-// SAFETY: The counters may be read and incremented from anywhere.
+// SAFETY: The type owns its allocation, which no CPU or task has to free.
 unsafe impl Send for Counters {}
-// SAFETY: The counters may be read and incremented from anywhere.
+// SAFETY: Through `&self` a CPU writes its own copy, by one instruction that no interrupt divides, and
+// the sum reads the others' by `READ_ONCE()`.
 unsafe impl Sync for Counters {}
 
 impl Counters {
@@ -44,7 +45,8 @@ impl Counters {
         if len == 0 || len.checked_mul(size_of::<u64>()).is_none() {
             return Err(EINVAL);
         }
-        // SAFETY: Always safe to call where sleeping is.
+        // SAFETY: Just checked that the size does not wrap and is not zero; that it may sleep is said
+        // above.
         let counters = unsafe { bindings::alloc_percpu_counters(len) };
         // INVARIANT: Not null, so the allocation succeeded.
         Ok(Self {
@@ -57,7 +59,7 @@ impl Counters {
     #[inline]
     pub fn count(&self, index: usize) {
         if index < self.len {
-            // SAFETY: Just checked.
+            // SAFETY: `index` was just compared with `len`.
             unsafe { self.count_unchecked(index) };
         }
     }
@@ -67,7 +69,7 @@ impl Counters {
     pub fn add(&self, index: usize, n: u64) {
         if index < self.len {
             let counter = self.counters.as_ptr().wrapping_add(index);
-            // SAFETY: As in `count_unchecked()`.
+            // SAFETY: As in `count_unchecked()`, with an index that was just compared with `len`.
             unsafe {
                 core::arch::asm!("add qword ptr gs:[{}], {}", in(reg) counter, in(reg) n,
                                  options(nostack))
@@ -82,8 +84,8 @@ impl Counters {
     unsafe fn count_unchecked(&self, index: usize) {
         let counters = self.counters.as_ptr();
         // As `this_cpu_inc()`, without the call of a helper: hooks count at each syscall.
-        // SAFETY: There are `len` counters by the type invariants, and GS has the base of this
-        // CPU's.
+        // SAFETY: By the type invariants each CPU has `len` counters from this offset on, of which the
+        // caller promises that `index` is one; in the kernel GS has the base of this CPU's.
         unsafe {
             core::arch::asm!("inc qword ptr gs:[{} + 8 * {}]", in(reg) counters, in(reg) index,
                              options(nostack))
@@ -94,7 +96,8 @@ impl Counters {
     #[inline]
     pub fn sum(&self, index: usize) -> u64 {
         if index < self.len {
-            // SAFETY: There are `len` counters by the type invariants.
+            // SAFETY: By the type invariants there are `len` counters, and `index` was just compared
+            // with that.
             unsafe { bindings::percpu_counter_sum(self.counters.as_ptr().wrapping_add(index)) }
         } else {
             0
@@ -121,7 +124,7 @@ impl<const N: usize> FixedCounters<N> {
     #[inline]
     pub fn count(&self, index: usize) {
         if index < N {
-            // SAFETY: Just checked, by the type invariants.
+            // SAFETY: By the type invariants there are `N` counters, with which `index` was compared.
             unsafe { self.0.count_unchecked(index) };
         }
     }
@@ -142,7 +145,8 @@ impl<const N: usize> FixedCounters<N> {
 impl Drop for Counters {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Allocated by `new()`, and not used any more.
+        // SAFETY: By the type invariants this is a per-CPU allocation; `&mut self` shows that nobody
+        // counts or reads, and nobody will.
         unsafe { bindings::free_percpu(self.counters.as_ptr().cast()) };
     }
 }

@@ -2,7 +2,24 @@
 
 //! Switches that hooks can afford to look at.
 
-use crate::sync::atomic::{ordering::Relaxed, Atomic};
+use crate::sync::atomic::{
+    ordering::Relaxed,
+    Atomic,
+    AtomicType, //
+};
+
+/// As [`Atomic::load`], which is a call of a function where C helpers are not inlined, for what each
+/// syscall of a task reads.
+#[inline(always)]
+pub(super) fn read_once<T: AtomicType>(from: &Atomic<T>) -> T {
+    if cfg!(CONFIG_RUST_INLINE_HELPERS) {
+        return from.load(Relaxed);
+    }
+    // As `READ_ONCE()`.
+    // SAFETY: `from` is borrowed, and so initialised and aligned. It is written atomically only, by its
+    // type; of values of that size the memory model of the kernel has a volatile read be one access.
+    unsafe { from.as_ptr().read_volatile() }
+}
 
 /// A switch that others set while hooks look at it. Any context.
 ///
@@ -26,9 +43,7 @@ impl Flag {
     /// The position as it is now.
     #[inline]
     pub fn get(&self) -> bool {
-        // `Atomic::load` is a function call, on the path of each syscall.
-        // SAFETY: Valid for reads, and written atomically only.
-        unsafe { self.0.as_ptr().read_volatile() }
+        read_once(&self.0)
     }
 
     /// Sets the position.

@@ -2,7 +2,10 @@
 
 //! Values that hooks read without a lock.
 
-use super::HookContext;
+use super::{
+    flag::read_once,
+    HookContext, //
+};
 use crate::{
     bindings,
     container_of,
@@ -75,8 +78,9 @@ impl<T> Unpublished<T> {
 ///
 /// # Invariants
 ///
-/// `current` comes from a `KBox<Unpublished<T>>`, and is valid until the hooks that run when it is
-/// replaced are over. `pending` counts the replaced values that were not dropped yet.
+/// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns; what was replaced is dropped when the
+/// hooks that ran then are over, and not before. `pending` counts the replaced values that were not
+/// dropped yet.
 #[pin_data(PinnedDrop)]
 pub struct Published<T: Send + Sync + 'static> {
     current: Atomic<*mut Unpublished<T>>,
@@ -85,9 +89,10 @@ pub struct Published<T: Send + Sync + 'static> {
     _p: PhantomData<T>,
 }
 
-// SAFETY: Sends and shares the value, and nothing else.
+// SAFETY: Whoever has it drops `T`, and lends it to hooks on other CPUs: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Published<T> {}
-// SAFETY: Sends and shares the value, and nothing else.
+// SAFETY: `&self` lends `&T`, replaces it by one atomic operation, and has a work item drop what was
+// replaced: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Sync for Published<T> {}
 
 impl<T: Send + Sync + 'static> Published<T> {
@@ -105,22 +110,23 @@ impl<T: Send + Sync + 'static> Published<T> {
     #[inline]
     pub fn get<'a>(&'a self, _context: HookContext<'a>) -> &'a T {
         // As `rcu_dereference()`: what is read through the pointer depends on its address, which
-        // orders the reads. `Atomic::load` is a function call, on the path of each syscall.
-        // SAFETY: `current` is valid for reads, and written atomically only.
-        let current = unsafe { self.current.as_ptr().read_volatile() };
-        // SAFETY: By the type invariants `current` is valid, and stays so while `_context` shows
-        // that this hook runs.
+        // orders the reads.
+        let current = read_once(&self.current);
+        // SAFETY: By the type invariants `current` comes from a box, which is not dropped before the
+        // hook is over that `_context` was lent to; until then nobody has it mutably.
         unsafe { &(*current).value }
     }
 
     /// Replaces the value. Any context.
     pub fn replace(&self, value: KBox<Unpublished<T>>) {
         let old = self.current.xchg(KBox::into_raw(value), Full);
-        // SAFETY: `old` is valid, and nobody can get it from `current` any more.
+        // SAFETY: By the type invariants `old` comes from a box. It was in `current` and is no more, so
+        // that it is dropped by what follows, and by nobody else; hooks look at the value alone.
         let deferred = unsafe { (*old).deferred.get() };
-        // SAFETY: `deferred` is ours until it is handed on here. `pending` is valid until all
-        // these calls are over, because dropping `self` waits for them.
-        // INVARIANT: Counted in `pending` by the C function.
+        // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is handed on.
+        // `pending` outlives the call of `func`, because dropping `self` waits until it is zero.
+        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks that run
+        // now are over.
         unsafe {
             (*deferred).func = Some(Self::drop_value);
             (*deferred).pending = self.pending.get();
@@ -132,11 +138,12 @@ impl<T: Send + Sync + 'static> Published<T> {
     ///
     /// `deferred` is that of an `Unpublished<T>` that comes from a box and that nobody uses.
     unsafe extern "C" fn drop_value(deferred: *mut bindings::syscall_slowpath_deferred) {
-        // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
+        // SAFETY: The caller promises that it is this member of an `Unpublished<T>`; an `Opaque` has the
+        // layout of what is in it.
         let value: *mut Unpublished<T> =
             unsafe { container_of!(Opaque::cast_from(deferred), Unpublished<T>, deferred) }
                 .cast_mut();
-        // SAFETY: By the safety requirements.
+        // SAFETY: The caller promises that it comes from a box, and that nobody uses it: it is ours.
         drop(unsafe { KBox::from_raw(value) });
     }
 }
@@ -144,9 +151,11 @@ impl<T: Send + Sync + 'static> Published<T> {
 #[pinned_drop]
 impl<T: Send + Sync + 'static> PinnedDrop for Published<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `pending` is valid.
+        // SAFETY: By the type invariants `pending` counts what was deferred; `&mut self` shows that
+        // nothing is deferred meanwhile.
         unsafe { bindings::syscall_slowpath_wait_deferred(self.pending.get()) };
-        // SAFETY: `current` comes from a box, and `&mut self` shows that no hook has borrowed it.
+        // SAFETY: By the type invariants `current` comes from a box that `self` owns, and `&mut self`
+        // shows that no hook has borrowed it.
         drop(unsafe { KBox::from_raw(self.current.load(Acquire)) });
     }
 }
