@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 KERNEL := $(B)/$(if $(filter test check,$(firstword $(subst -, ,$(MAKECMDGOALS)))),test,run)
 
 rust_of = $(shell find $(1) -name '*.rs' 2>/dev/null)
+# Those that are laid over the kernel tree.
+our_files := $(shell find linux rust/kernel -type f)
 
 help:	## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +68,9 @@ check-configs: $(B)/series.stamp	## Compile what the series touches as others ha
 bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline
 	@scripts/bench
 
+series: $(B)/series.stamp	## Make the series as it would be mailed, in .build/series
+	@scripts/series mail
+
 test-series: $(B)/series.stamp	## Build each patch of the series by itself, in order
 	@scripts/test-series
 
@@ -85,7 +90,7 @@ $(B)/tools.stamp: scripts/install-tools
 	@scripts/install-tools
 	@touch $@
 
-$(B)/series.stamp: $(B)/tools.stamp $(wildcard patches/*.patch) scripts/fetch-kernel
+$(B)/series.stamp: $(B)/tools.stamp $(wildcard patches/*/*.patch) $(our_files) scripts/fetch-kernel scripts/series
 	@scripts/fetch-kernel
 	@scripts/series apply
 	@touch $@
@@ -97,7 +102,7 @@ $(B)/series.stamp: FORCE
 FORCE:
 endif
 
-$(KERNEL).stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig $(call rust_of,rust/kernel)
+$(KERNEL).stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig
 	@scripts/build-kernel --kernel $(notdir $(KERNEL))
 	@touch $@
 
@@ -105,4 +110,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: check-configs help run run-server test test-debug test-rt test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server test test-debug test-rt test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

@@ -95,7 +95,11 @@ use_kernel() {
 # Takes a defect that scripts/test-mutants has planted out of the tree again.
 restore_tree() {
 	[ -s "$BUILD/mutant/name" ] || return 0
-	cat "$BUILD/mutant/file" >"$LINUX/$(cat "$BUILD/mutant/name")"
+	local at
+	at=$(cat "$BUILD/mutant/name")
+	# A link to a file of ours is one again, which is to be built.
+	cp -dpf --remove-destination "$BUILD/mutant/file" "$LINUX/$at"
+	touch "$LINUX/$at"
 	rm "$BUILD/mutant/name"
 }
 

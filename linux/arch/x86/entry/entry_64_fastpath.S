@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The assembly fast path of entry_SYSCALL_64.
+ *
+ * It does what do_syscall_64() would do for a task without any work: dispatch,
+ * store the result, leave by SYSRET. pt_regs is complete all the time, so that
+ * the slow path can take over wherever a test fails.
+ *
+ * What do_syscall_64() and the functions inlined into it do besides, and why
+ * it need not be done here:
+ *
+ *  - Entry: lockdep, hardirq tracing, KMSAN, the checks of DEBUG_ENTRY; exit:
+ *    the same and those of RSEQ_STATS, X86_DEBUG_FPU and KMAP_LOCAL. All are
+ *    debugging options, which X86_SYSCALL_FASTPATH excludes.
+ *  - Context tracking, and the RCU work of tick_nohz_user_enter_prepare();
+ *    the stack offset's randomization; fred_update_rsp0(); Xen PV's IRET;
+ *    rseq_debug_syscall_return(). The fast path is off where any is active,
+ *    see syscall_fastpath_init() and syscall_fastpath_update().
+ *  - x32: its numbers are out of range, the slow path dispatches them.
+ *  - Entry and exit work, the user return notifiers, the I/O bitmap, the FPU
+ *    registers and unwind_reset_info(): any of the flags tested below leads to
+ *    the slow path. TIF_HRTIMER_REARM is for returns from interrupts only.
+ *  - TS_COMPAT and TS_I386_REGS_POKED are clear: the task was in user mode
+ *    when it came here, and nobody has written its registers since.
+ *  - For the same reason SYSRET will do: user CS and SS, RCX == RIP and R11 ==
+ *    RFLAGS are what SYSCALL makes them; RF and TF are tested; and RIP follows
+ *    an instruction that was just executed in user space, so it is canonical.
+ *    System calls in which somebody may write the registers of the task have
+ *    a qualifier in syscall_64.tbl.
+ *  - IBRS, untraining and the branch history are done before. What mitigations
+ *    there are at exit is done in syscall_return_via_sysret, or here.
+ */
+#ifdef CONFIG_X86_SYSCALL_FASTPATH
+
+#include <asm/syscall_path.h>
+
+#ifdef CONFIG_X86_SYSCALL_PATH_STATS
+/* Needs the task in %rbx. */
+.macro COUNT_SYSCALL_PATH path
+	incq	TASK_syscall_paths + 8 * \path(%rbx)
+.endm
+#else
+.macro COUNT_SYSCALL_PATH path
+.endm
+#endif
+
+.macro LOAD_CURRENT_TASK reg:req
+	movq	PER_CPU_VAR(current_task), \reg
+.endm
+
+/*
+ * Sets the carry flag if the system call number in %rsi may take the fast path.
+ * One out of range becomes one whose bit is clear: a branch could be mispredicted.
+ */
+.macro TEST_SYSCALL_NUMBER
+	movl	$__NR_exit, %ecx
+	cmpq	$NR_syscalls, %rsi
+	cmovaeq	%rcx, %rsi
+	btl	%esi, syscall_64_fast(%rip)
+.endm
+
+.macro PUSH_AND_CLEAR_SYSCALL_REGS
+	PUSH_REGS rax=$-ENOSYS
+	/* The number goes to %rsi next. */
+	CLEAR_REGS clear_callee=0 clear_si=0
+	ALTERNATIVE "CLEAR_CALLEE_REGS", "jmp .Lkept_\@", X86_FEATURE_SYSCALL_FAST_LEAN
+.Lkept_\@:
+.endm
+
+/*
+ * Follows the mitigations of the entry, with %rdi the pt_regs and %rsi the sign
+ * extended system call number, IRQs off. Falls through with both unchanged if
+ * the call is to be made by do_syscall_64(); jumps to @exit, like a return from
+ * that, with IRQs off, when it was made here and C has to end it. Where nothing
+ * has to be done any more it goes on in SYSCALL_FASTPATH_EXIT.
+ */
+.macro SYSCALL_FASTPATH exit:req
+	ALTERNATIVE "jmp .Lfastpath_none", "LOAD_CURRENT_TASK %rbx", X86_FEATURE_SYSCALL_FASTPATH
+
+	cmpq	$0, TASK_TI_syscall_work(%rbx)
+	jne	.Lfastpath_work
+
+	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
+	jnz	.Lfastpath_slow_flags
+
+	TEST_SYSCALL_NUMBER
+	jnc	.Lfastpath_slow_number
+
+	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
+	sti
+	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
+	call	x64_sys_call
+	ANNOTATE type=ANNOTYPE_INSTR_END
+	cli
+
+	/*
+	 * All that syscall_exit_to_user_mode() would look at. After CLI, so
+	 * that whoever sets a flag later sends an interrupt, which is taken
+	 * in user mode.
+	 */
+	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
+	andl	TASK_TI_flags(%rbx), %ecx
+	orq	TASK_TI_syscall_work(%rbx), %rcx
+#ifdef CONFIG_UNWIND_USER
+	orq	TASK_unwind_mask(%rbx), %rcx
+#endif
+	ALTERNATIVE_2 "jz .Lfastpath_exit", \
+		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
+		"jz .Lfastpath_mitigated_exit", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
+
+.Lfastpath_slow_return:
+	movq	%rax, RAX(%rsp)
+	sti
+	movq	%rsp, %rdi
+	call	syscall_64_slow_return	/* returns with IRQs disabled */
+	jmp	\exit
+
+.Lfastpath_work:
+#ifdef SYSCALL_WORK_HANDLER
+	/*
+	 * A handler is all? Then C has it run, and makes the call in between;
+	 * what holds for the rest of the fast path holds here.
+	 */
+	cmpq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
+	jne	.Lfastpath_slow_work
+	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
+	jnz	.Lfastpath_slow_flags
+	TEST_SYSCALL_NUMBER
+	jnc	.Lfastpath_slow_number
+
+	/* "lean" is not for this. */
+	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
+	LOAD_CURRENT_TASK %rbx
+.Lfastpath_cleared:
+	sti
+	call	syscall_64_handled
+	cli
+
+	/* syscall_work was looked at there, and once is enough. */
+	movl	%eax, %esi
+	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
+	andl	TASK_TI_flags(%rbx), %ecx
+	orq	%rcx, %rax
+#ifdef CONFIG_UNWIND_USER
+	orq	TASK_unwind_mask(%rbx), %rax
+#endif
+	ALTERNATIVE "", "jz .Lfastpath_exit_of_slow_path", X86_FEATURE_SYSCALL_FAST_EXIT
+	movq	%rsp, %rdi
+	call	syscall_64_handled_return	/* IRQs stay disabled */
+	jmp	\exit
+#endif
+
+#ifdef CONFIG_X86_SYSCALL_PATH_STATS
+.Lfastpath_slow_work:
+	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_WORK
+	jmp	.Lfastpath_slow_entry
+.Lfastpath_slow_flags:
+	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_FLAGS
+	jmp	.Lfastpath_slow_entry
+.Lfastpath_slow_number:
+	cmpl	$NR_syscalls, ORIG_RAX(%rsp)
+	jae	.Lfastpath_slow_range
+	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_QUALIFIED
+	jmp	.Lfastpath_slow_entry
+.Lfastpath_slow_range:
+	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_NUMBER
+.Lfastpath_slow_entry:
+#else
+.Lfastpath_slow_work:
+.Lfastpath_slow_flags:
+.Lfastpath_slow_number:
+#endif
+	movslq	ORIG_RAX(%rsp), %rsi
+	/* "lean" is for the fast path alone. */
+	ALTERNATIVE "jmp .Lfastpath_none", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
+.Lfastpath_none:
+.endm
+
+/*
+ * The end of a call that SYSCALL_FASTPATH has made, with its result in %rax.
+ * RSP stays where it is up to the last: the unwinder can always find pt_regs.
+ * RAX has the result, so it need not be stored.
+ */
+.macro SYSCALL_FASTPATH_EXIT
+.Lfastpath_exit_of_slow_path:
+	UNWIND_HINT_REGS
+	movq	RAX(%rsp), %rax
+.Lfastpath_exit:
+	movq	R15(%rsp), %r15
+	movq	R14(%rsp), %r14
+	movq	R13(%rsp), %r13
+	movq	R12(%rsp), %r12
+	movq	RBP(%rsp), %rbp
+.Lfastpath_lean_exit:
+	movq	RBX(%rsp), %rbx
+	movq	R11(%rsp), %r11
+	movq	R10(%rsp), %r10
+	movq	R9(%rsp), %r9
+	movq	R8(%rsp), %r8
+	movq	RCX(%rsp), %rcx
+	movq	RDX(%rsp), %rdx
+	movq	RSI(%rsp), %rsi
+	movq	RDI(%rsp), %rdi
+	movq	RSP(%rsp), %rsp
+SYM_INNER_LABEL(entry_SYSRETQ_fast_unsafe_stack, SYM_L_GLOBAL)
+	UNWIND_HINT_END_OF_STACK
+	ANNOTATE_NOENDBR
+	swapgs
+	CLEAR_CPU_BUFFERS
+	sysretq
+SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
+	int3
+
+	/* What arch_exit_to_user_mode_prepare() and arch_exit_to_user_mode() do. */
+.Lfastpath_mitigated_exit:
+	UNWIND_HINT_REGS
+	movq	%rax, RAX(%rsp)
+	ALTERNATIVE "jmp .Lfastpath_no_ibpb", "", X86_FEATURE_IBPB_EXIT_TO_USER
+	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
+	jne	.Lfastpath_slow_return
+.Lfastpath_no_ibpb:
+	ALTERNATIVE "jmp syscall_return_via_sysret", \
+		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
+	jmp	syscall_return_via_sysret
+.endm
+
+/* At syscall_return_via_sysret, where do_syscall_64() has made the call. */
+.macro SYSCALL_SLOWPATH_EXIT
+	ALTERNATIVE "", "jmp .Lfastpath_exit_of_slow_path", X86_FEATURE_SYSCALL_FAST_EXIT
+.endm
+
+#else /* !CONFIG_X86_SYSCALL_FASTPATH */
+
+.macro PUSH_AND_CLEAR_SYSCALL_REGS
+	PUSH_AND_CLEAR_REGS rax=$-ENOSYS
+.endm
+
+.macro SYSCALL_FASTPATH exit:req
+.endm
+
+.macro SYSCALL_FASTPATH_EXIT
+.endm
+
+.macro SYSCALL_SLOWPATH_EXIT
+.endm
+
+#endif

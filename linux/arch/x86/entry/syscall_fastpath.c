@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Whether 64-bit system calls are tried in assembly first, and which of them.
+ * The path itself is in entry_64_fastpath.S.
+ */
+#include <linux/context_tracking.h>
+#include <linux/cpufeature.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/mutex.h>
+#include <linux/printk.h>
+#include <linux/randomize_kstack.h>
+#include <linux/rseq_entry.h>
+#include <linux/string.h>
+#include <linux/syscall_fastpath.h>
+
+#include <asm/unistd.h>
+
+/* One bit for each number, from syscall_64.tbl. */
+static const u32 fast_syscalls[] = {
+#include <asm/syscalls_64_fast.h>
+};
+
+static_assert(ARRAY_SIZE(fast_syscalls) == DIV_ROUND_UP(NR_syscalls, 32));
+
+/* What entry_SYSCALL_64 tests: those bits, or none. */
+asmlinkage u32 syscall_64_fast[ARRAY_SIZE(fast_syscalls)] __read_mostly;
+
+static DEFINE_MUTEX(update_lock);
+static const char *off_at_boot __ro_after_init;
+static bool wanted __initdata = true;
+static bool lean __initdata;
+
+static int __init setup_syscall_fastpath(char *str)
+{
+	if (!str)
+		return -EINVAL;
+
+	if (!strcmp(str, "on") || !strcmp(str, "off") || !strcmp(str, "lean")) {
+		wanted = strcmp(str, "off");
+		lean = !strcmp(str, "lean");
+	} else {
+		pr_warn("syscall_fastpath: unknown option '%s', not one of on, off, lean\n", str);
+	}
+	return 0;
+}
+early_param("syscall_fastpath", setup_syscall_fastpath);
+
+static const char *__init reason_to_be_off(void)
+{
+	if (!wanted)
+		return "parameter";
+	if (cpu_feature_enabled(X86_FEATURE_FRED))
+		return "fred";
+	if (cpu_feature_enabled(X86_FEATURE_XENPV))
+		return "xen";
+	if (context_tracking_enabled())
+		return "context-tracking";
+#ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
+	if (static_key_enabled(&randomize_kstack_offset))
+		return "kstack-offset";
+#endif
+	return NULL;
+}
+
+/* What syscall_return_via_sysret and arch_exit_to_user_mode_prepare() do, but for VERW. */
+static bool __init has_exit_mitigation(void)
+{
+	return IS_ENABLED(CONFIG_KSTACK_ERASE) ||
+	       cpu_feature_enabled(X86_FEATURE_PTI) ||
+	       cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS) ||
+	       cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER) ||
+	       boot_cpu_has_bug(X86_BUG_DIV0);
+}
+
+/**
+ * syscall_fastpath_init - Decide for the fast path, or against it
+ *
+ * Each reason against it is one that stays until the next boot.
+ *
+ * Context: Once, on the boot CPU, when the mitigations are selected and the
+ * alternatives are not applied yet.
+ */
+void __init syscall_fastpath_init(void)
+{
+	off_at_boot = reason_to_be_off();
+	if (off_at_boot)
+		return;
+
+	setup_force_cpu_cap(X86_FEATURE_SYSCALL_FASTPATH);
+	if (!has_exit_mitigation()) {
+		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_EXIT);
+		/* That unwinder would follow the user's RBP. */
+		if (lean && !IS_ENABLED(CONFIG_UNWINDER_FRAME_POINTER))
+			setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_LEAN);
+	}
+	syscall_fastpath_update();
+}
+
+static bool rseq_debug(void)
+{
+#ifdef CONFIG_RSEQ
+	return static_key_enabled(&rseq_debug_enabled);
+#else
+	return false;
+#endif
+}
+
+/**
+ * syscall_fastpath_update - Take up a change of what rules the fast path out
+ *
+ * To be called after such a change. System calls that have been entered stay
+ * on their path.
+ *
+ * Context: Process context, may sleep.
+ */
+void syscall_fastpath_update(void)
+{
+	guard(mutex)(&update_lock);
+
+	for (int i = 0; i < ARRAY_SIZE(fast_syscalls); i++)
+		WRITE_ONCE(syscall_64_fast[i], rseq_debug() ? 0 : fast_syscalls[i]);
+}
+
+/**
+ * syscall_fastpath_status - Say whether the fast path is in use
+ *
+ * Context: Any context.
+ * Return: NULL if it is, or a word that says why not.
+ */
+const char *syscall_fastpath_status(void)
+{
+	if (off_at_boot)
+		return off_at_boot;
+	return rseq_debug() ? "rseq-debug" : NULL;
+}
+EXPORT_SYMBOL_GPL(syscall_fastpath_status);

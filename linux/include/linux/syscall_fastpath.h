@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_SYSCALL_FASTPATH_H
+#define _LINUX_SYSCALL_FASTPATH_H
+
+#ifdef CONFIG_X86_SYSCALL_FASTPATH
+
+void syscall_fastpath_init(void);
+void syscall_fastpath_update(void);
+const char *syscall_fastpath_status(void);
+
+#else
+
+static inline void syscall_fastpath_init(void) { }
+static inline void syscall_fastpath_update(void) { }
+static inline const char *syscall_fastpath_status(void)
+{
+	return "not-built";
+}
+
+#endif
+
+#endif

@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What becomes of the system calls of tasks with a slow path handler.
+ *
+ * The handler judges a call in syscall_slowpath_srcu and answers with an action,
+ * which is carried out here, outside of that. What it changed of the call is in
+ * task_struct::syscall_slowpath_saved, which is the task's own, until the exit.
+ */
+#include <linux/audit.h>
+#include <linux/compat.h>
+#include <linux/entry-common.h>
+#include <linux/export.h>
+#include <linux/hrtimer.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/seccomp.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include <asm/syscall.h>
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/syscall_slowpath.h>
+
+#include "syscall_slowpath.h"
+
+struct call {
+	unsigned long	nr;
+	unsigned long	args[6];
+};
+
+static noinline void get_call(struct pt_regs *regs, struct call *call)
+{
+	call->nr = syscall_get_nr(current, regs);
+	syscall_get_arguments(current, regs, call->args);
+}
+
+struct syscall_slowpath_saved {
+	unsigned long	ip;
+	unsigned long	sp;
+	struct call	call;
+	long		result;
+	bool		has_result;
+	/* Was killed, whatever its signal handlers are. */
+	bool		dead;
+};
+
+/*
+ * User space relies on finding its registers as they were. Of several changes to
+ * one call the first one's are those.
+ */
+static int save_call(struct pt_regs *regs)
+{
+	struct syscall_slowpath_saved *saved;
+
+	if (current->syscall_slowpath_saved)
+		return 0;
+
+	/* Tasks can have as many of these as there are tasks. */
+	saved = kzalloc_obj(*saved, GFP_KERNEL_ACCOUNT);
+	if (!saved)
+		return -ENOMEM;
+	saved->ip = instruction_pointer(regs);
+	saved->sp = user_stack_pointer(regs);
+	get_call(regs, &saved->call);
+
+	spin_lock_irq(&syscall_slowpath_lock);
+	WRITE_ONCE(current->syscall_slowpath_saved, saved);
+	syscall_slowpath_update_work(current);
+	spin_unlock_irq(&syscall_slowpath_lock);
+	return 0;
+}
+
+/* The number of the program's own call, and not of what a handler made of it. */
+static int own_nr(struct pt_regs *regs)
+{
+	const struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	return saved ? saved->call.nr : syscall_get_nr(current, regs);
+}
+
+/* Finds the rest by itself: nothing has to be kept for it where calls just go on. */
+static __always_inline void trace_verdict(struct pt_regs *regs, unsigned int what, long value)
+{
+	if (trace_syscall_slowpath_verdict_enabled())
+		trace_syscall_slowpath_verdict(syscall_get_arch(current), own_nr(regs), what,
+					       value);
+}
+
+/**
+ * syscall_slowpath_set_number - Have another call made
+ * @regs:	The registers of the task
+ * @nr:		The number of the call, in the convention of the one that it is
+ *
+ * For a handler. The registers are put back when the call returns, even if the
+ * task is detached meanwhile.
+ *
+ * Context: In @enter; may sleep.
+ * Return: 0, or -ENOMEM.
+ */
+int syscall_slowpath_set_number(struct pt_regs *regs, int nr)
+{
+	int ret = save_call(regs);
+
+	if (ret)
+		return ret;
+	syscall_set_nr(current, regs, nr);
+	trace_verdict(regs, SYSCALL_SLOWPATH_NUMBER, nr);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_number);
+
+/**
+ * syscall_slowpath_set_argument - Have a call made with another argument
+ * @regs:	The registers of the task
+ * @index:	Which one, from 0
+ * @value:	The value
+ *
+ * For a handler. The registers are put back as by syscall_slowpath_set_number().
+ *
+ * Context: In @enter; may sleep.
+ * Return: 0, -EINVAL if there is no such argument, or -ENOMEM.
+ */
+int syscall_slowpath_set_argument(struct pt_regs *regs, unsigned int index, unsigned long value)
+{
+	struct call call;
+	int ret;
+
+	if (index >= ARRAY_SIZE(call.args))
+		return -EINVAL;
+	ret = save_call(regs);
+	if (ret)
+		return ret;
+	get_call(regs, &call);
+	call.args[index] = value;
+	syscall_set_arguments(current, regs, call.args);
+	trace_verdict(regs, SYSCALL_SLOWPATH_ARGUMENT, value);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_argument);
+
+/**
+ * syscall_slowpath_set_result - Have a call return this, whatever it does
+ * @regs:	The registers of the task
+ * @result:	A value, or a negative error
+ *
+ * For a handler. The call is made, and its own result is lost.
+ *
+ * Context: In @enter; may sleep.
+ * Return: 0, or -ENOMEM.
+ */
+int syscall_slowpath_set_result(struct pt_regs *regs, long result)
+{
+	int ret = save_call(regs);
+
+	if (ret)
+		return ret;
+	current->syscall_slowpath_saved->has_result = true;
+	current->syscall_slowpath_saved->result = result;
+	trace_verdict(regs, SYSCALL_SLOWPATH_RESULT, result);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
+
+/**
+ * syscall_slowpath_note - Make a remark on a call
+ * @regs:	The registers of the task
+ * @text:	What the tracepoint syscall_slowpath_note shows, and BPF programs get
+ *
+ * Context: In a hook.
+ */
+void syscall_slowpath_note(struct pt_regs *regs, const char *text)
+{
+	trace_syscall_slowpath_note(syscall_get_arch(current), syscall_get_nr(current, regs), text);
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_note);
+
+/* Who wants a call to be delayed: an attachment as it was before it said so. */
+struct delayer {
+	/* Only compared, unless it is the task's still. */
+	struct syscall_slowpath_attachment *att;
+	unsigned long nr_ended;
+};
+
+/* In syscall_slowpath_srcu. */
+static struct syscall_slowpath_attachment *wants_delay(const struct delayer *by)
+{
+	struct syscall_slowpath_attachment *att;
+
+	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	if (att != by->att || READ_ONCE(att->nr_ended) != by->nr_ended || !READ_ONCE(att->enter))
+		return NULL;
+	return att;
+}
+
+static void report_delay(const struct delayer *by, u64 ns)
+{
+	struct syscall_slowpath_attachment *att;
+	struct srcu_ctr __percpu *scp;
+
+	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
+	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	if (att == by->att && att->handler->ops->delayed)
+		att->handler->ops->delayed(att, ns);
+	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
+}
+
+/*
+ * Signals wait until it is over, as those do of a task that a tracer has stopped:
+ * one with a timer of its own would never wait for as long as it should.
+ */
+static bool delay(const struct delayer *by, u64 ns)
+{
+	wait_queue_head_t *queue = __var_waitqueue(by->att);
+	struct wait_bit_queue_entry wait;
+	struct srcu_ctr __percpu *scp;
+	ktime_t start = ktime_get();
+	ktime_t end = ktime_add_safe(start, ns_to_ktime(ns));
+	bool wanted;
+
+	init_wait_var_entry(&wait, by->att, 0);
+	do {
+		/* Pairs with wake_delayed(). */
+		if (prepare_to_wait_event(queue, &wait.wq_entry,
+					  TASK_IDLE | TASK_WAKEKILL | TASK_FREEZABLE))
+			break;
+		scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
+		wanted = wants_delay(by);
+		srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
+	} while (wanted && schedule_hrtimeout(&end, HRTIMER_MODE_ABS));
+	finish_wait(queue, &wait.wq_entry);
+
+	report_delay(by, ktime_to_ns(ktime_sub(ktime_get(), start)));
+	return !fatal_signal_pending(current);
+}
+
+static void put_back(struct task_struct *task, struct pt_regs *regs,
+		     const struct syscall_slowpath_saved *saved)
+{
+	syscall_set_nr(task, regs, saved->call.nr);
+	syscall_set_arguments(task, regs, saved->call.args);
+}
+
+/* What seccomp does, so that a task cannot tell the two apart. */
+static void trap(struct pt_regs *regs, int data, bool kill)
+{
+	int nr;
+
+	/* The program's own call, and not what a handler made of it. */
+	if (current->syscall_slowpath_saved)
+		put_back(current, regs, current->syscall_slowpath_saved);
+	nr = syscall_get_nr(current, regs);
+
+	/* The handler, or the core dump, gets the registers of the call. */
+	syscall_rollback(current, regs);
+	force_sig_seccomp(nr, data, kill);
+}
+
+static void kill(struct pt_regs *regs)
+{
+	/*
+	 * A handler of another signal may run first, and its mask block this
+	 * one. It will not get further than to its next call.
+	 */
+	audit_seccomp(own_nr(regs), SIGSYS, SECCOMP_RET_KILL_PROCESS);
+	if (save_call(regs))
+		do_group_exit(SIGSYS);
+	current->syscall_slowpath_saved->dead = true;
+	trap(regs, 0, true);
+}
+
+/* What is not made does not return what a handler said that it returns. */
+static void drop_result(void)
+{
+	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	if (saved)
+		saved->has_result = false;
+}
+
+static noinline void skip(struct pt_regs *regs)
+{
+	trace_verdict(regs, SYSCALL_SLOWPATH_SKIP, syscall_get_return_value(current, regs));
+	drop_result();
+}
+
+/*
+ * All but the first two actions. Uses nothing of the handler's. Returns true if
+ * the call goes on.
+ */
+static noinline bool act(struct pt_regs *regs, unsigned long action, const struct delayer *by)
+{
+	unsigned long value = action >> SYSCALL_SLOWPATH_VALUE_SHIFT;
+
+	action &= BIT(SYSCALL_SLOWPATH_VALUE_SHIFT) - 1;
+	trace_verdict(regs, action, value);
+
+	switch (action) {
+	case SYSCALL_SLOWPATH_LOG:
+		return true;
+	case SYSCALL_SLOWPATH_DELAY:
+		return delay(by, value);
+	case SYSCALL_SLOWPATH_SIGNAL:
+		syscall_set_return_value(current, regs, -EINTR, 0);
+		/* Zero is valid to those who only test for a task. */
+		if (value && valid_signal(value))
+			send_sig_info(value, SEND_SIG_PRIV, current);
+		break;
+	case SYSCALL_SLOWPATH_TRAP:
+		trap(regs, value, false);
+		break;
+	case SYSCALL_SLOWPATH_KILL_THREAD:
+		if (atomic_read(&current->signal->live) != 1) {
+			audit_seccomp(own_nr(regs), SIGSYS, SECCOMP_RET_KILL_THREAD);
+			do_exit(SIGSYS);
+		}
+		fallthrough;
+	case SYSCALL_SLOWPATH_KILL_PROCESS:
+	default:
+		kill(regs);
+		break;
+	}
+	drop_result();
+	return false;
+}
+
+/*
+ * The kernel has put these calls into the program. Seccomp lets them be as well:
+ * without them, the program is gone.
+ */
+static __always_inline bool is_probe(int nr)
+{
+#ifdef __NR_uretprobe
+	if (unlikely(nr == __NR_uretprobe))
+		return !in_compat_syscall();
+#endif
+#ifdef __NR_uprobe
+	if (unlikely(nr == __NR_uprobe))
+		return !in_compat_syscall();
+#endif
+	return false;
+}
+
+static __always_inline bool ask(struct pt_regs *regs, u32 arch)
+{
+	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+			       u32 arch, int nr);
+	unsigned long action = SYSCALL_SLOWPATH_CALL;
+	int nr = syscall_get_nr(current, regs);
+	struct syscall_slowpath_attachment *att;
+	struct srcu_ctr __percpu *scp;
+	struct delayer by = {};
+
+	/* No call, or a tracer has already said that it is to be skipped. */
+	if (unlikely(nr == -1) || is_probe(nr))
+		return true;
+
+	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
+	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	/* It may be forced, but not attached. */
+	if (att) {
+		by.att = att;
+		/* Before it is asked: pairs with syscall_slowpath_end_delays(). */
+		by.nr_ended = smp_load_acquire(&att->nr_ended);
+		enter = READ_ONCE(att->enter);
+		if (enter)
+			action = enter(att, regs, arch, nr);
+	}
+	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
+
+	if (likely(action == SYSCALL_SLOWPATH_CALL))
+		return true;
+	if (action != SYSCALL_SLOWPATH_SKIP)
+		return act(regs, action, &by);
+
+	skip(regs);
+	return false;
+}
+
+/* In here nothing has to be kept across a call in the other case. */
+static noinline bool begin_call_and_ask(struct pt_regs *regs, u32 arch)
+{
+	if (current->syscall_slowpath_saved->dead)
+		do_group_exit(SIGSYS);
+	return ask(regs, arch);
+}
+
+static __always_inline bool judge(struct pt_regs *regs, u32 arch)
+{
+	if (unlikely(current->syscall_slowpath_saved))
+		return begin_call_and_ask(regs, arch);
+
+	return ask(regs, arch);
+}
+
+static bool call_changed(struct pt_regs *regs, const struct call *before)
+{
+	struct call now;
+
+	get_call(regs, &now);
+	return memcmp(&now, before, sizeof(now));
+}
+
+static noinline bool judge_traced(struct pt_regs *regs)
+{
+	return judge(regs, syscall_get_arch(current));
+}
+
+/*
+ * A tracer behind SECCOMP_RET_TRACE may rewrite the call that the handler let
+ * through. Seccomp judges that by itself, and the handler does here.
+ */
+static noinline bool permit_by_seccomp(struct pt_regs *regs)
+{
+	struct call call;
+
+	for (;;) {
+		get_call(regs, &call);
+		if (!__seccomp_permit_syscall())
+			break;
+		if (!call_changed(regs, &call))
+			return true;
+
+		drop_result();
+		get_call(regs, &call);
+		if (!judge_traced(regs))
+			break;
+		if (!call_changed(regs, &call))
+			return true;
+	}
+	drop_result();
+	return false;
+}
+
+/**
+ * syscall_slowpath_enter - Entry work: the handler
+ * @regs:	The registers of the task
+ * @arch:	The architecture of the call, AUDIT_ARCH_*
+ *
+ * For a task that has no other entry work.
+ *
+ * Context: Syscall entry, in the task, IRQs on; may sleep, or not return.
+ * Return: The number of the call to be made, which @regs has; -1 for none.
+ */
+long syscall_slowpath_enter(struct pt_regs *regs, u32 arch)
+{
+	if (!judge(regs, arch))
+		return -1;
+	/* It may have slept, and another thread have given the task a filter. */
+	if (unlikely(test_syscall_work(SECCOMP)) && !permit_by_seccomp(regs))
+		return -1;
+	return syscall_get_nr(current, regs);
+}
+
+/**
+ * syscall_slowpath_enter_traced - Entry work: the handler, then seccomp
+ * @regs:	The registers of the task, which a tracer may have changed
+ *
+ * The handler runs first, so that seccomp judges what it rewrites.
+ *
+ * Context: Syscall entry, in the task, IRQs on; may sleep, or not return.
+ * Return: True if the call may be made.
+ */
+bool syscall_slowpath_enter_traced(struct pt_regs *regs)
+{
+	if (!judge_traced(regs))
+		return false;
+
+	return !test_syscall_work(SECCOMP) || permit_by_seccomp(regs);
+}
+
+/* The registers of a new task are a copy of its parent's, which is current. */
+void syscall_slowpath_fork_call(struct task_struct *child)
+{
+	const struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	if (user_mode(task_pt_regs(child)))
+		put_back(child, task_pt_regs(child), saved);
+}
+
+/* The current task has nothing to put back any more. */
+void syscall_slowpath_forget_call(void)
+{
+	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	spin_lock_irq(&syscall_slowpath_lock);
+	WRITE_ONCE(current->syscall_slowpath_saved, NULL);
+	syscall_slowpath_update_work(current);
+	spin_unlock_irq(&syscall_slowpath_lock);
+	kfree(saved);
+}
+
+/**
+ * syscall_slowpath_condemn - Let a task that is being killed make no more calls
+ *
+ * For a task whose call was changed: a signal handler of its own may run first.
+ *
+ * Context: In the task.
+ */
+void syscall_slowpath_condemn(void)
+{
+	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	if (saved)
+		saved->dead = true;
+}
+
+static void restore_call(struct pt_regs *regs)
+{
+	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+
+	if (saved->dead)
+		return;
+
+	/* A sigreturn has brought others. */
+	if (saved->ip == instruction_pointer(regs) && saved->sp == user_stack_pointer(regs)) {
+		put_back(current, regs, saved);
+		if (saved->has_result)
+			syscall_set_return_value(current, regs, 0, saved->result);
+	}
+	syscall_slowpath_forget_call();
+}
+
+static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
+{
+	bool (*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+			  unsigned long syscall_work, unsigned long ti_work);
+	struct syscall_slowpath_attachment *att;
+	struct srcu_ctr __percpu *scp;
+	bool quick = true;
+
+	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
+	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	/* It may be forced, but not attached. */
+	if (att) {
+		exit_work = READ_ONCE(att->exit_work);
+		if (exit_work)
+			quick = exit_work(att, regs, work, read_thread_flags());
+	}
+	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
+
+	return quick;
+}
+
+static noinline bool restore_and_exit_work(struct pt_regs *regs, unsigned long work)
+{
+	restore_call(regs);
+	return exit_work(regs, work);
+}
+
+/**
+ * syscall_slowpath_exit_work - Exit work: the handler
+ * @regs:	The registers of the task
+ * @work:	The task's syscall_work
+ *
+ * Context: Syscall exit, in the task, IRQs on; may sleep.
+ * Return: False if every register must be restored from @regs.
+ */
+bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work)
+{
+	if (unlikely(current->syscall_slowpath_saved))
+		return restore_and_exit_work(regs, work);
+
+	return exit_work(regs, work);
+}
