@@ -651,7 +651,7 @@ void syscall_slowpath_fork(struct task_struct *child, u64 clone_flags)
 
 	guard(spinlock)(&syscall_slowpath_lock);
 	att = attachment_of(current);
-	if (att && !attachment_of(child) && !att->closing && !att->handler->closing &&
+	if (att && !attachment_of(child) && !att->closing &&
 	    !(child->flags & (PF_KTHREAD | PF_USER_WORKER)) &&
 	    att->handler->ops->fork && att->handler->ops->fork(att, child, clone_flags)) {
 		WRITE_ONCE(att->nr_tasks, att->nr_tasks + 1);
