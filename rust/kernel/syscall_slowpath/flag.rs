@@ -5,13 +5,17 @@
 use crate::sync::atomic::{
     ordering::Relaxed,
     Atomic,
+    AtomicBasicOps,
     AtomicType, //
 };
 
 /// As [`Atomic::load`], which is a call of a function where C helpers are not inlined, for what each
 /// syscall of a task reads.
 #[inline(always)]
-pub(super) fn read_once<T: AtomicType>(from: &Atomic<T>) -> T {
+pub(super) fn read_once<T: AtomicType>(from: &Atomic<T>) -> T
+where
+    T::Repr: AtomicBasicOps,
+{
     if cfg!(CONFIG_RUST_INLINE_HELPERS) {
         return from.load(Relaxed);
     }
