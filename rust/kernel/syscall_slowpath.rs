@@ -581,14 +581,13 @@ impl<T: Handler> Ops<T> {
     unsafe extern "C" fn exit_work(
         att: *mut bindings::syscall_slowpath_attachment,
         regs: *mut bindings::pt_regs,
-        syscall_work: usize,
-        ti_work: usize,
+        classes: u32,
     ) -> bool {
         // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
         // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
-        let exit = unsafe { Exit::new(regs, syscall_work, ti_work) };
+        let exit = unsafe { Exit::new(regs, classes) };
         matches!(attachment.data.exit_work(exit), ExitPath::Auto)
     }
 

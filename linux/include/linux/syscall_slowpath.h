@@ -62,6 +62,25 @@ enum syscall_slowpath_action {
 #define SYSCALL_SLOWPATH_VALUE_SHIFT	8
 
 /**
+ * enum syscall_slowpath_exit_class - What the exit of a system call has to do
+ *
+ * Which bits of syscall_work and of the thread flags mean which is said once,
+ * in kernel/entry/syscall_slowpath_call.c.
+ */
+enum syscall_slowpath_exit_class {
+	SYSCALL_SLOWPATH_EXIT_RESCHEDULE,
+	SYSCALL_SLOWPATH_EXIT_TRACE,
+	SYSCALL_SLOWPATH_EXIT_STEP,
+	SYSCALL_SLOWPATH_EXIT_TRACEPOINT,
+	SYSCALL_SLOWPATH_EXIT_AUDIT,
+	SYSCALL_SLOWPATH_EXIT_UPROBE,
+	SYSCALL_SLOWPATH_EXIT_SIGNAL,
+	SYSCALL_SLOWPATH_EXIT_NOTIFY_RESUME,
+	SYSCALL_SLOWPATH_EXIT_PATCH_PENDING,
+	SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY,
+};
+
+/**
  * struct syscall_slowpath_ops - What a handler does
  *
  * Every member is an ordinary C function and every one may be NULL. @regs is
@@ -74,11 +93,12 @@ enum syscall_slowpath_action {
  *		Runs in the attached task,
  *		IRQs and preemption on; may sleep and may be traced.
  * @exit_work:	Runs once for each syscall, before the tracing and ptrace work
- *		on exit, in the context of @enter. @syscall_work and @ti_work
- *		are the task's flags as they were read for this exit. May change
- *		the result. Returns true if the quick return instruction may be
- *		used, false if user space must get every register from @regs:
- *		if more than the result was changed, or for any other reason.
+ *		on exit, in the context of @enter. @classes has a bit for each
+ *		enum syscall_slowpath_exit_class of the work that there was when
+ *		this exit began. May change the result. Returns true if the quick
+ *		return instruction may be used, false if user space must get
+ *		every register from @regs: if more than the result was changed,
+ *		or for any other reason.
  *		The exit may be one whose entry was never seen: of a call that
  *		slept while the task was attached, or a new child's first return.
  *		The call may not have been made: a tracer may have emulated it.
@@ -98,7 +118,7 @@ struct syscall_slowpath_ops {
 	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
 			       u32 arch, int nr);
 	bool	(*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
-			     unsigned long syscall_work, unsigned long ti_work);
+			     unsigned int classes);
 	void	(*delayed)(struct syscall_slowpath_attachment *att, u64 ns);
 	bool	(*fork)(struct syscall_slowpath_attachment *att, struct task_struct *child,
 			u64 clone_flags);
@@ -151,7 +171,7 @@ struct syscall_slowpath_attachment {
 	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
 			       u32 arch, int nr);
 	bool	(*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
-			     unsigned long syscall_work, unsigned long ti_work);
+			     unsigned int classes);
 	struct list_head			node;
 	struct list_head			tasks;
 	unsigned int				nr_tasks;

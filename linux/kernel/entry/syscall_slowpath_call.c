@@ -521,10 +521,47 @@ static void restore_call(struct pt_regs *regs)
 	syscall_slowpath_forget_call();
 }
 
+/* The classes of exit work, and the flags that mean them. */
+static const struct {
+	unsigned long	syscall_work;
+	unsigned long	ti_work;
+} exit_class_flags[] = {
+	[SYSCALL_SLOWPATH_EXIT_RESCHEDULE]		= { 0, _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY },
+	[SYSCALL_SLOWPATH_EXIT_TRACE]			= { SYSCALL_WORK_SYSCALL_TRACE, 0 },
+	[SYSCALL_SLOWPATH_EXIT_STEP]			= { SYSCALL_WORK_SYSCALL_EXIT_TRAP, 0 },
+	[SYSCALL_SLOWPATH_EXIT_TRACEPOINT]		= { SYSCALL_WORK_SYSCALL_TRACEPOINT, 0 },
+	[SYSCALL_SLOWPATH_EXIT_AUDIT]			= { SYSCALL_WORK_SYSCALL_AUDIT, 0 },
+	[SYSCALL_SLOWPATH_EXIT_UPROBE]			= { 0, _TIF_UPROBE },
+	[SYSCALL_SLOWPATH_EXIT_SIGNAL]			= { 0, _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL },
+	[SYSCALL_SLOWPATH_EXIT_NOTIFY_RESUME]		= { 0, _TIF_NOTIFY_RESUME },
+	[SYSCALL_SLOWPATH_EXIT_PATCH_PENDING]		= { 0, _TIF_PATCH_PENDING },
+	[SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY]	= { 0, _TIF_USER_RETURN_NOTIFY },
+};
+
+static noinline unsigned int classify_exit_work(unsigned long work, unsigned long ti_work)
+{
+	unsigned int classes = 0;
+
+	for (int i = 0; i < ARRAY_SIZE(exit_class_flags); i++) {
+		if (work & exit_class_flags[i].syscall_work || ti_work & exit_class_flags[i].ti_work)
+			classes |= BIT(i);
+	}
+	return classes;
+}
+
+/* Nearly all exits have none, and are not looked at closer. */
+static __always_inline unsigned int exit_classes(unsigned long work, unsigned long ti_work)
+{
+	if (likely(!(work & SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH) &&
+		   !(ti_work & (EXIT_TO_USER_MODE_WORK | _TIF_USER_RETURN_NOTIFY))))
+		return 0;
+	return classify_exit_work(work, ti_work);
+}
+
 static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 {
 	bool (*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
-			  unsigned long syscall_work, unsigned long ti_work);
+			  unsigned int classes);
 	struct syscall_slowpath_attachment *att;
 	struct srcu_ctr __percpu *scp;
 	bool quick = true;
@@ -535,7 +572,7 @@ static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 	if (att) {
 		exit_work = READ_ONCE(att->exit_work);
 		if (exit_work)
-			quick = exit_work(att, regs, work, read_thread_flags());
+			quick = exit_work(att, regs, exit_classes(work, read_thread_flags()));
 	}
 	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
 

@@ -443,27 +443,28 @@ impl Entry<'_> {
 
 /// A class of work that a syscall's exit has to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum ExitClass {
     /// Another task is to run.
-    Reschedule,
+    Reschedule = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_RESCHEDULE,
     /// A tracer wants a stop at syscall exit.
-    Trace,
+    Trace = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_TRACE,
     /// A tracer single-steps the task.
-    Step,
+    Step = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_STEP,
     /// The `raw_syscalls` tracepoints are on.
-    Tracepoint,
+    Tracepoint = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_TRACEPOINT,
     /// The task is audited.
-    Audit,
+    Audit = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_AUDIT,
     /// A uprobe was hit.
-    Uprobe,
+    Uprobe = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_UPROBE,
     /// A signal is pending.
-    Signal,
+    Signal = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_SIGNAL,
     /// Task work, or memory or cgroup accounting, is to be done.
-    NotifyResume,
+    NotifyResume = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_NOTIFY_RESUME,
     /// A live patch waits for the task.
-    PatchPending,
+    PatchPending = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_PATCH_PENDING,
     /// A user-return notifier is armed.
-    UserReturnNotify,
+    UserReturnNotify = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY,
 }
 
 impl ExitClass {
@@ -480,68 +481,24 @@ impl ExitClass {
         Self::PatchPending,
         Self::UserReturnNotify,
     ];
-
-    /// The bits that mean this class.
-    const fn mask(self) -> u64 {
-        let (syscall_work, ti_work) = self.masks();
-        pack(syscall_work, ti_work)
-    }
-
-    /// The bits of `syscall_work` and of the thread flags that mean this class.
-    const fn masks(self) -> (usize, usize) {
-        use bindings::*;
-
-        const fn bit(bit: u32) -> usize {
-            1 << bit
-        }
-
-        match self {
-            Self::Reschedule => (0, bit(TIF_NEED_RESCHED) | bit(TIF_NEED_RESCHED_LAZY)),
-            Self::Trace => (bit(syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_TRACE), 0),
-            Self::Step => (bit(syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_EXIT_TRAP), 0),
-            Self::Tracepoint => (bit(syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_TRACEPOINT), 0),
-            Self::Audit => (bit(syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_AUDIT), 0),
-            Self::Uprobe => (0, bit(TIF_UPROBE)),
-            Self::Signal => (0, bit(TIF_SIGPENDING) | bit(TIF_NOTIFY_SIGNAL)),
-            Self::NotifyResume => (0, bit(TIF_NOTIFY_RESUME)),
-            Self::PatchPending => (0, bit(TIF_PATCH_PENDING)),
-            Self::UserReturnNotify => (0, bit(TIF_USER_RETURN_NOTIFY)),
-        }
-    }
 }
 
-/// The work that a syscall's exit had to do when it began.
-///
-/// In one word, so that [`Exit`] is handed on in registers: `syscall_work` is above the thread
-/// flags. Neither has more than 32 bits that mean something.
+/// The work that a syscall's exit had to do when it began: a bit for each [`ExitClass`].
 #[derive(Clone, Copy)]
-pub struct ExitWork(u64);
-
-const fn pack(syscall_work: usize, ti_work: usize) -> u64 {
-    // CAST: The kernel's word has 64 bits.
-    (syscall_work as u64) << 32 | ti_work as u32 as u64
-}
+pub struct ExitWork(u32);
 
 impl ExitWork {
     /// Whether there was any, of any class.
     #[inline]
     pub fn any(self) -> bool {
-        const MASK: u64 = {
-            let mut mask = 0;
-            let mut i = 0;
-            while i < ExitClass::ALL.len() {
-                mask |= ExitClass::ALL[i].mask();
-                i += 1;
-            }
-            mask
-        };
-        self.0 & MASK != 0
+        self.0 != 0
     }
 
     /// Whether there was work of this class.
     #[inline]
     pub fn has(self, class: ExitClass) -> bool {
-        self.0 & class.mask() != 0
+        // CAST: The number of the class is its bit's.
+        self.0 & 1 << class as u32 != 0
     }
 }
 
@@ -569,13 +526,12 @@ impl Exit<'_> {
     #[inline]
     pub(super) unsafe fn new(
         regs: *mut bindings::pt_regs,
-        syscall_work: usize,
-        ti_work: usize,
+        classes: u32,
     ) -> Self {
         Self {
             // SAFETY: The caller promises what the type invariants of `Frame` say of `regs`.
             frame: unsafe { Frame::new(regs) },
-            work: ExitWork(pack(syscall_work, ti_work)),
+            work: ExitWork(classes),
         }
     }
 
