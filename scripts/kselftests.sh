@@ -171,8 +171,8 @@ run_kunit() {
 	local log=$BUILD/$1.log
 	scripts/boot --out "$BUILD/vm-$1" "${@:2}" --append kunit.enable=1 --append "kunit.filter_glob=rust_*" --timeout 600 \
 		scripts/guest/kunit >"$log" || { grep '^#' "$log"; return 1; }
-	awk '/# Subtest: / { ours = $NF ~ /^rust_slowpath/ }
-		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject)/)' "$log" |
+	awk '/# Subtest: / { ours = $NF ~ /^rust_(slowpath|percpu)/ }
+		/^ +(ok|not ok) / && (ours || /rust_doctest_kernel_(syscall_slowpath|kobject|percpu|ratelimit)/)' "$log" |
 		awk '{ sub(/^ +/, ""); sub(/ok [0-9]+/, "ok " NR); print } END { print "1.." NR }'
 	grep -q 'ok [0-9]* rust_slowpath' "$log" || { echo "# KUnit ran no suite of ours" && return 1; }
 	grep -q 'rust_doctest_kernel_syscall_slowpath' "$log" || { echo "# KUnit ran no example of the documentation" && return 1; }

@@ -62,7 +62,6 @@ use crate::{
     error::{to_result, VTABLE_DEFAULT_ERROR},
     prelude::*,
     sync::{
-        aref::ARef,
         Arc,
         ArcBorrow, //
     },
@@ -73,16 +72,14 @@ use crate::{
     time::Delta,
     types::Opaque, //
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::marker::PhantomData;
 
 mod call;
-mod counters;
 mod flag;
 mod module;
 mod published;
 
 pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};
-pub use counters::{Counters, FixedCounters};
 pub use flag::Flag;
 pub use published::{Published, Unpublished};
 
@@ -373,7 +370,7 @@ impl<T: Handler> Registration<T> {
     /// The same for the task with this TID in the current task's PID namespace; `ESRCH` if there is
     /// none.
     pub fn attach_tid(&self, tid: Pid, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
-        self.attach(&*find_task(tid).ok_or(ESRCH)?, data)
+        self.attach(&*Task::from_vpid(tid).ok_or(ESRCH)?, data)
     }
 
     /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
@@ -384,7 +381,7 @@ impl<T: Handler> Registration<T> {
 
     /// The same for the task with this TID in the current task's PID namespace.
     pub fn detach_tid(&self, tid: Pid) -> Result {
-        self.detach(&*find_task(tid).ok_or(ESRCH)?)
+        self.detach(&*Task::from_vpid(tid).ok_or(ESRCH)?)
     }
 
     /// Detaches every task of this handler. May sleep.
@@ -454,38 +451,6 @@ pub fn fast_path_off() -> Option<&'static str> {
     // SAFETY: What the C function returns is null, which was ruled out, or a string constant.
     let word = unsafe { CStr::from_char_ptr(word) };
     Some(word.to_str().unwrap_or("unknown"))
-}
-
-/// Finds a task by its TID in the current task's PID namespace.
-pub fn find_task(tid: Pid) -> Option<ARef<Task>> {
-    // SAFETY: Always safe to call.
-    let task = unsafe { bindings::find_get_task_by_vpid(tid) };
-    // SAFETY: The C function returned a reference for us; `Task` is `repr(transparent)`.
-    NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
-}
-
-/// Whether the current task may administer the system: `CAP_SYS_ADMIN` in the initial user
-/// namespace.
-#[inline]
-pub fn capable_sys_admin() -> bool {
-    // CAST: Capability numbers are small.
-    // SAFETY: Always safe to call in a task.
-    unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) }
-}
-
-/// Whether a message about what a task did may go to the log now: not more than a few in a few
-/// seconds. Any context.
-#[inline]
-pub fn log_ratelimit() -> bool {
-    // SAFETY: Always safe to call.
-    unsafe { bindings::syscall_slowpath_ratelimit() }
-}
-
-/// The same for a message about what an administrator did.
-#[inline]
-pub fn log_ratelimit_admin() -> bool {
-    // SAFETY: Always safe to call.
-    unsafe { bindings::syscall_slowpath_ratelimit_admin() }
 }
 
 /// Leaves an audit record that the current task did this, a word, to what is called `name`, and with

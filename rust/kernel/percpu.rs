@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters that hooks can afford.
+//! Data that each CPU has for itself.
 
 use crate::{
     bindings,
@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 /// # Examples
 ///
 /// ```
-/// use kernel::syscall_slowpath::Counters;
+/// use kernel::percpu::Counters;
 ///
 /// let counters = Counters::new(3)?;
 /// counters.count(2);
@@ -47,10 +47,10 @@ impl Counters {
         }
         // SAFETY: Just checked that the size does not wrap and is not zero; that it may sleep is said
         // above.
-        let counters = unsafe { bindings::alloc_percpu_counters(len) };
+        let counters = unsafe { bindings::percpu_alloc_u64(len) };
         // INVARIANT: Not null, so the allocation succeeded.
         Ok(Self {
-            counters: NonNull::new(counters.cast()).ok_or(ENOMEM)?,
+            counters: NonNull::new(counters).ok_or(ENOMEM)?,
             len,
         })
     }
@@ -83,7 +83,7 @@ impl Counters {
     #[inline]
     unsafe fn count_unchecked(&self, index: usize) {
         let counters = self.counters.as_ptr();
-        // As `this_cpu_inc()`, without the call of a helper: hooks count at each syscall.
+        // As `this_cpu_inc()`, without the call of a helper.
         // SAFETY: By the type invariants each CPU has `len` counters from this offset on, of which the
         // caller promises that `index` is one; in the kernel GS has the base of this CPU's.
         unsafe {
@@ -98,7 +98,7 @@ impl Counters {
         if index < self.len {
             // SAFETY: By the type invariants there are `len` counters, and `index` was just compared
             // with that.
-            unsafe { bindings::percpu_counter_sum(self.counters.as_ptr().wrapping_add(index)) }
+            unsafe { bindings::percpu_sum_u64(self.counters.as_ptr().wrapping_add(index)) }
         } else {
             0
         }
@@ -151,8 +151,8 @@ impl Drop for Counters {
     }
 }
 
-#[cfg(CONFIG_SLOWPATH_KUNIT_TEST)]
-#[::kernel::macros::kunit_tests(rust_slowpath_counters)]
+#[cfg(CONFIG_RUST_PERCPU_KUNIT_TEST)]
+#[::kernel::macros::kunit_tests(rust_percpu)]
 mod tests {
     use super::*;
 
