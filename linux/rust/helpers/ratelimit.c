@@ -2,10 +2,9 @@
 
 #include <linux/ratelimit.h>
 
-__rust_helper void rust_helper_ratelimit_state_init(struct ratelimit_state *rs, int interval,
-						    int burst)
+__rust_helper void rust_helper_ratelimit_default_init(struct ratelimit_state *rs)
 {
-	ratelimit_state_init(rs, interval, burst);
+	ratelimit_default_init(rs);
 }
 
 __rust_helper void rust_helper_ratelimit_set_flags(struct ratelimit_state *rs,
