@@ -81,7 +81,7 @@ mod published;
 
 pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};
 pub use flag::Flag;
-pub use published::{Published, Unpublished};
+pub use published::{Published, PublishedGuard, Unpublished};
 
 /// What a handler does with the syscalls of the tasks attached to it.
 ///

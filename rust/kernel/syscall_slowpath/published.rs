@@ -9,14 +9,19 @@ use super::{
 use crate::{
     bindings,
     container_of,
+    new_mutex,
     prelude::*,
-    sync::atomic::{
-        ordering::{Acquire, Full},
-        Atomic, //
+    sync::{
+        atomic::{
+            ordering::{Acquire, Full},
+            Atomic, //
+        },
+        Mutex,
+        MutexGuard, //
     },
     types::Opaque, //
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Deref};
 
 /// Storage for a value, allocated before it is published, so that publishing cannot fail.
 pub struct Unpublished<T> {
@@ -44,9 +49,10 @@ impl<T> Unpublished<T> {
 
 /// A value that hooks read while others replace it.
 ///
-/// Hooks get it without a lock and without a write. What was replaced is dropped in process
-/// context, when no hook that could have seen it runs any more. Dropping the whole waits for that,
-/// and must not happen in a hook, which would wait for itself.
+/// Hooks get it without a lock and without a write. Others take a lock, under which nobody else
+/// replaces it; they may sleep. What was replaced is dropped in process context, when no hook that
+/// could have seen it runs any more. Dropping the whole waits for that, and must not happen in a hook,
+/// which would wait for itself.
 ///
 /// # Examples
 ///
@@ -73,17 +79,21 @@ impl<T> Unpublished<T> {
 /// let refuse = KBox::pin_init(pin_init!(Refuse { error <- Published::new(first) }), GFP_KERNEL)?;
 /// // From a file's `store`, say: the next call fails so.
 /// refuse.error.replace(Unpublished::new(EACCES)?);
+/// // And from its `show`.
+/// assert_eq!(*refuse.error.lock(), EACCES);
 /// # Ok::<(), Error>(())
 /// ```
 ///
 /// # Invariants
 ///
-/// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns; what was replaced is dropped when the
-/// hooks that ran then are over, and not before. `pending` counts the replaced values that were not
-/// dropped yet.
+/// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns, and changes under `lock` only; what
+/// was replaced is dropped when the hooks that ran then are over, and not before. `pending` counts the
+/// replaced values that were not dropped yet.
 #[pin_data(PinnedDrop)]
 pub struct Published<T: Send + Sync + 'static> {
     current: Atomic<*mut Unpublished<T>>,
+    #[pin]
+    lock: Mutex<()>,
     #[pin]
     pending: Opaque<bindings::atomic_t>,
     _p: PhantomData<T>,
@@ -91,8 +101,8 @@ pub struct Published<T: Send + Sync + 'static> {
 
 // SAFETY: Whoever has it drops `T`, and lends it to hooks on other CPUs: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Published<T> {}
-// SAFETY: `&self` lends `&T`, replaces it by one atomic operation, and has a work item drop what was
-// replaced: `T` is `Send` and `Sync`.
+// SAFETY: `&self` lends `&T`, replaces it under a lock by one atomic operation, and has a work item drop
+// what was replaced: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Sync for Published<T> {}
 
 impl<T: Send + Sync + 'static> Published<T> {
@@ -101,6 +111,7 @@ impl<T: Send + Sync + 'static> Published<T> {
         // INVARIANT: `current` comes from a box, and nothing was replaced.
         pin_init!(Self {
             current: Atomic::new(KBox::into_raw(value)),
+            lock <- new_mutex!(()),
             pending: Opaque::zeroed(),
             _p: PhantomData,
         })
@@ -117,21 +128,19 @@ impl<T: Send + Sync + 'static> Published<T> {
         unsafe { &(*current).value }
     }
 
-    /// Replaces the value. Any context.
-    pub fn replace(&self, value: KBox<Unpublished<T>>) {
-        let old = self.current.xchg(KBox::into_raw(value), Full);
-        // SAFETY: By the type invariants `old` comes from a box. It was in `current` and is no more, so
-        // that it is dropped by what follows, and by nobody else; hooks look at the value alone.
-        let deferred = unsafe { (*old).deferred.get() };
-        // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is handed on.
-        // `pending` outlives the call of `func`, because dropping `self` waits until it is zero.
-        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks that run
-        // now are over.
-        unsafe {
-            (*deferred).func = Some(Self::drop_value);
-            (*deferred).pending = self.pending.get();
-            bindings::syscall_slowpath_defer(deferred);
+    /// Keeps others from replacing the value. May sleep. Only one value of this type is to be locked at
+    /// a time.
+    pub fn lock(&self) -> PublishedGuard<'_, T> {
+        // INVARIANT: It has just been taken.
+        PublishedGuard {
+            published: self,
+            _guard: self.lock.lock(),
         }
+    }
+
+    /// Replaces the value. May sleep.
+    pub fn replace(&self, value: KBox<Unpublished<T>>) {
+        self.lock().replace(value);
     }
 
     /// # Safety
@@ -145,6 +154,47 @@ impl<T: Send + Sync + 'static> Published<T> {
                 .cast_mut();
         // SAFETY: The caller promises that it comes from a box, and that nobody uses it: it is ours.
         drop(unsafe { KBox::from_raw(value) });
+    }
+}
+
+/// A published value that nobody else replaces while this exists.
+///
+/// # Invariants
+///
+/// `_guard` is that of the lock of `published`.
+pub struct PublishedGuard<'a, T: Send + Sync + 'static> {
+    published: &'a Published<T>,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl<T: Send + Sync + 'static> Deref for PublishedGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariants of `Published` this comes from a box, and changes under the lock
+        // only, which is held by those of `self`: by `replace()`, which needs `self` mutably.
+        unsafe { &(*self.published.current.load(Acquire)).value }
+    }
+}
+
+impl<T: Send + Sync + 'static> PublishedGuard<'_, T> {
+    /// Replaces the value: hooks that begin from now on see the new one.
+    pub fn replace(&mut self, value: KBox<Unpublished<T>>) {
+        // INVARIANT: Comes from a box, and the lock is held.
+        let old = self.published.current.xchg(KBox::into_raw(value), Full);
+        // SAFETY: By the type invariants `old` comes from a box. It was in `current` and is no more, so
+        // that it is dropped by what follows, and by nobody else; hooks look at the value alone, and so
+        // does `deref()`, whose reference is gone.
+        let deferred = unsafe { (*old).deferred.get() };
+        // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is handed on.
+        // `pending` outlives the call of `func`, because dropping the whole waits until it is zero.
+        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks that run
+        // now are over.
+        unsafe {
+            (*deferred).func = Some(Published::<T>::drop_value);
+            (*deferred).pending = self.published.pending.get();
+            bindings::syscall_slowpath_defer(deferred);
+        }
     }
 }
 
@@ -184,7 +234,11 @@ mod tests {
         let published = KBox::pin_init(Published::new(first), GFP_KERNEL)?;
 
         for i in 1..=100 {
-            published.replace(Unpublished::new(Value(i, dropped.clone()))?);
+            let mut locked = published.lock();
+            assert_eq!(locked.0, i - 1);
+            locked.replace(Unpublished::new(Value(i, dropped.clone()))?);
+            assert_eq!(locked.0, i);
+            drop(locked);
             let mut regs: bindings::pt_regs = pin_init::zeroed();
             // SAFETY: Not used as a frame; the value is not replaced while it is looked at.
             let context = unsafe { Entry::new(&mut regs, 0, 0) };
