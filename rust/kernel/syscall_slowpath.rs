@@ -128,10 +128,11 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether a call goes on without being judged by [`Handler::enter`], in the same context.
+    /// Whether a call goes on without [`Handler::enter`], which would let it, too. In the same context.
     ///
-    /// For handlers that let most calls through: this runs without a stack frame, if it calls
-    /// nothing.
+    /// Not part of the interface: `enter` is all that a handler needs. This is for one that lets nearly every
+    /// call go on, and is spared the stack frame that `enter` needs for the rest.
+    #[doc(hidden)]
     fn pass(&self, _call: &Entry<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
