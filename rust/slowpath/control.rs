@@ -1,169 +1,175 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the files of the module act on.
+//! Attaching and detaching tasks, and the switches that are for all.
 
-use crate::{
-    hooks::Hooks,
-    policies::{self, Pinned, Policies},
-    stats::Totals,
-    sysfs, //
-};
+use crate::group::{Group, Kept, Totals};
 use kernel::{
-    configfs::Subsystem,
-    new_mutex,
+    new_mutex, new_srcu,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         Mutex,
-        SetOnce, //
+        Srcu, //
     },
-    syscall_slowpath::{find_task, ForceAll, Registration},
+    syscall_slowpath::{find_task, Attachment, ForceAll, Registration},
     task::{
         Pid,
         Task, //
     },
 };
 
-/// The module's state.
+/// What all groups belong to.
+///
+/// Lock order: `names`, then those of a group. `switches` and `registration` are taken by themselves. None
+/// is held over the core's attach, which waits for an exec of the task: that may be about to read one of
+/// our files.
 #[pin_data]
 pub(crate) struct Control {
     pub(crate) totals: Arc<Totals>,
-    policies: SetOnce<Arc<Subsystem<Policies>>>,
-    /// Taken by whoever attaches, detaches or writes a file of the root directory, but not by an
-    /// attachment's own files: detaching waits for those.
+    /// Until the module is unloaded. Used by a reference of one's own, in a section of `users`.
     #[pin]
-    state: Mutex<State>,
+    registration: Mutex<Option<Arc<Registration<Group>>>>,
+    #[pin]
+    users: Srcu,
+    /// Held while groups are shown, and while tasks are detached, so that who wants the name of one that
+    /// is detached waits. Not taken by an attachment's own files: detaching waits for those.
+    #[pin]
+    names: Mutex<()>,
+    /// Held while one is turned.
+    #[pin]
+    switches: Mutex<Switches>,
 }
 
-struct State {
+struct Switches {
     enabled: bool,
     force_all: Option<ForceAll>,
-    tasks: Option<sysfs::TasksDir>,
-    /// Until the module is unloaded.
-    registration: Option<Pin<KBox<Registration<Hooks>>>>,
-}
-
-impl State {
-    fn registration(&self) -> Result<&Registration<Hooks>> {
-        self.registration.as_deref().ok_or(ESHUTDOWN)
-    }
+    closed: bool,
 }
 
 impl Control {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let totals = Totals::new()?;
-        let registration = KBox::pin_init(Registration::new(), GFP_KERNEL)?;
+        let registration = Arc::pin_init(Registration::new(), GFP_KERNEL)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 totals,
-                policies: SetOnce::new(),
-                state <- new_mutex!(State {
+                registration <- new_mutex!(Some(registration)),
+                users <- new_srcu!(),
+                names <- new_mutex!(()),
+                switches <- new_mutex!(Switches {
                     enabled: true,
                     force_all: None,
-                    tasks: None,
-                    registration: Some(registration),
+                    closed: false,
                 }),
             }? Error),
             GFP_KERNEL,
         )
     }
 
-    /// Lets tasks be attached; their attachments appear in this directory. Policies can be made.
-    ///
-    /// The last step of loading the module: what users made keeps it loaded.
-    pub(crate) fn open(&self, tasks: sysfs::TasksDir) -> Result {
-        let policies = policies::subsystem()?;
-        let mut state = self.state.lock();
-        state.tasks = Some(tasks);
-        drop(state);
-        self.policies.populate(policies);
-        Ok(())
-    }
-
-    /// Detaches every task, for good.
+    /// Detaches every task, for good, and waits for all who do something here.
     pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
-        let registration = state.registration.take();
-        let tasks = state.tasks.take();
-        let force_all = state.force_all.take();
-        drop(state);
-        // Not under the lock: this waits for callbacks.
-        drop((registration, tasks, force_all));
+        let mut switches = self.switches.lock();
+        switches.closed = true;
+        let force_all = switches.force_all.take();
+        drop(switches);
+        let registration = self.registration.lock().take();
+        // Or one of the users would be the last, and remove what it is called by.
+        self.users.synchronize();
+        // Not under a lock: this waits for callbacks.
+        drop((registration, force_all));
     }
 
-    fn task(tid: Pid) -> Result<kernel::sync::aref::ARef<Task>> {
+    /// Calls `f` with the registration, which is not dropped meanwhile.
+    fn with_registration<R>(&self, f: impl FnOnce(&Registration<Group>) -> Result<R>) -> Result<R> {
+        let _guard = self.users.read_lock();
+        let registration = self.registration.lock().clone().ok_or(ESHUTDOWN)?;
+        f(&registration)
+    }
+
+    fn task(tid: Pid) -> Result<ARef<Task>> {
         find_task(tid).ok_or(ESRCH)
     }
 
-    /// Attaches the task `tid` of the current PID namespace, with no policy.
-    pub(crate) fn attach(&self, tid: Pid) -> Result {
+    /// Attaches the task `tid` of the current PID namespace, with no policy. `show` makes what shows its
+    /// group, by the name that it has in the initial namespace. May sleep.
+    pub(crate) fn attach(
+        &self,
+        tid: Pid,
+        show: impl Fn(&Task, Arc<Attachment<Group>>) -> Result<Kept>,
+    ) -> Result {
         let task = Self::task(tid)?;
-        let state = self.state.lock();
-        let tasks = state.tasks.clone().ok_or(ESHUTDOWN)?;
-
-        let registration = state.registration()?;
-        let attach = || -> Result {
-            let attachment = registration.attach(&task, Hooks::new(self.totals.clone()))?;
-            Hooks::show(&attachment, &task, tasks.clone()).inspect_err(|_| {
-                // It may have exited meanwhile, or be about to.
-                let _ = registration.detach(&task);
-            })
-        };
-        let mut result = attach();
-        if result == Err(EEXIST) {
-            // One that had the TID before may have exited just now.
-            registration.flush_left();
-            result = attach();
-        }
-        result.map_err(|e| {
-            // One that has another TID by now is still shown by this one, or by its children.
-            if e == EEXIST {
-                EBUSY
-            } else {
-                e
+        self.with_registration(|registration| {
+            let attach = || -> Result {
+                let group = Group::new(self.totals.clone());
+                let attachment = registration.attach(&task, group)?;
+                let _guard = self.names.lock();
+                Group::show(&attachment, || show(&task, attachment.clone())).inspect_err(|_| {
+                    // It may have left meanwhile, and be attached anew; under the lock it can only exit.
+                    if attachment.nr_tasks() != 0 {
+                        let _ = registration.detach(&task);
+                    }
+                })
+            };
+            let mut result = attach();
+            if result == Err(EEXIST) {
+                // One that had the TID before may have exited just now.
+                registration.flush_left();
+                result = attach();
             }
+            result.map_err(|e| {
+                // One that has another TID by now is still shown by this one, or by its children.
+                if e == EEXIST {
+                    EBUSY
+                } else {
+                    e
+                }
+            })
         })
-    }
-
-    /// Finds a policy, and keeps it from being removed; `ENOENT` if there is none.
-    pub(crate) fn find_policy(&self, name: &CStr) -> Result<Pinned> {
-        Pinned::find(self.policies.as_ref().ok_or(ENOENT)?.clone(), name)
     }
 
     /// Detaches the task `tid` of the current PID namespace.
     pub(crate) fn detach(&self, tid: Pid) -> Result {
         let task = Self::task(tid)?;
-        self.state.lock().registration()?.detach(&task)
+        self.with_registration(|registration| {
+            let _guard = self.names.lock();
+            registration.detach(&task)
+        })
     }
 
     pub(crate) fn detach_all(&self) -> Result {
-        self.state.lock().registration()?.detach_all();
-        Ok(())
+        self.with_registration(|registration| {
+            let _guard = self.names.lock();
+            registration.detach_all();
+            Ok(())
+        })
     }
 
     pub(crate) fn enabled(&self) -> bool {
-        self.state.lock().enabled
+        self.switches.lock().enabled
     }
 
     pub(crate) fn enable(&self, enable: bool) -> Result {
-        let mut state = self.state.lock();
-        state.registration()?.enable(enable);
-        state.enabled = enable;
-        Ok(())
+        self.with_registration(|registration| {
+            let mut switches = self.switches.lock();
+            registration.enable(enable);
+            switches.enabled = enable;
+            Ok(())
+        })
     }
 
     pub(crate) fn force_all(&self) -> bool {
-        self.state.lock().force_all.is_some()
+        self.switches.lock().force_all.is_some()
     }
 
     pub(crate) fn set_force_all(&self, force: bool) -> Result {
-        let mut state = self.state.lock();
+        let mut switches = self.switches.lock();
         if !force {
-            state.force_all = None;
-        } else if state.tasks.is_none() {
+            switches.force_all = None;
+        } else if switches.closed {
             return Err(ESHUTDOWN);
-        } else if state.force_all.is_none() {
-            state.force_all = Some(ForceAll::new());
+        } else if switches.force_all.is_none() {
+            switches.force_all = Some(ForceAll::new());
         }
         Ok(())
     }

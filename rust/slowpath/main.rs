@@ -7,13 +7,25 @@ use kernel::{
     sync::Arc, //
 };
 
-mod control;
-mod hooks;
-mod policies;
-mod policy;
+// The layers: each uses those above it, and none below it. `scripts/layers` goes by this order.
+
+/// Text to rules, and rules to what becomes of a call. No kernel types.
 mod rules;
-mod stats;
-mod sysfs;
+
+/// The rules in force.
+mod policy;
+
+/// What attached tasks share.
+mod group;
+
+/// What runs in the tasks.
+mod hooks;
+
+/// Who is attached.
+mod control;
+
+/// What users see.
+mod files;
 
 module! {
     type: Slowpath,
@@ -26,17 +38,17 @@ module! {
 #[pin_data(PinnedDrop)]
 struct Slowpath {
     control: Arc<control::Control>,
-    root: sysfs::Root,
+    _root: files::Root,
 }
 
 impl kernel::InPlaceModule for Slowpath {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let control = control::Control::new()?;
-            let root = sysfs::Root::new(&control)?;
+            let root = files::Root::new(&control)?;
             Ok(try_pin_init!(Self {
                 control,
-                root,
+                _root: root,
             }? Error))
         })
     }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Policies, and what they have to say about a call.
+//! Policies: the rules in force, how often each has decided, and whether what they say is done.
 
-use crate::{
-    hooks::Hooks,
-    rules::{self, Judgement, ParseError, Place, RuleSet, Verdict as Rule},
-    stats::Event, //
-};
+use crate::rules::{self, Action, Mistake, ParseError, RuleSet};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -20,27 +16,61 @@ use kernel::{
         log_ratelimit,
         log_ratelimit_admin,
         Arch,
-        Attachment,
         Counters,
         Entry,
         Flag,
+        HookContext,
+        Published,
+        PublishedGuard,
         Unpublished,
         Verdict, //
     },
     time::Delta, //
 };
 
-/// A version of a policy's rules, replaced as a whole.
+/// How many policies there may be, with those that are removed and that hooks still look at.
+///
+/// Dropping one waits until its replaced rules are dropped. What has to wait so in the workqueue that
+/// drops them must not take all of its workers, of which there are more.
+const MAX_ALIVE: u32 = 512;
+
+static ALIVE: Atomic<u32> = Atomic::new(0);
+
+/// One of a limited number of things.
+pub(crate) struct Place(&'static Atomic<u32>);
+
+impl Place {
+    /// Takes one of `max` places, counted by `taken`; `E2BIG`.
+    pub(crate) fn take(taken: &'static Atomic<u32>, max: u32) -> Result<Self> {
+        // Given back if it is too many.
+        let place = Self(taken);
+        if taken.fetch_add(1, Relaxed) < max {
+            Ok(place)
+        } else {
+            Err(E2BIG)
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Rules as they are in force, replaced as a whole.
 pub(crate) struct Rules {
     pub(crate) set: RuleSet,
     pub(crate) hits: Counters,
+    /// Higher than that of the rules that these have replaced.
+    version: u64,
 }
 
 impl Rules {
-    pub(crate) fn parse(policy: &CStr, text: &[u8]) -> Result<Arc<Self>> {
-        let log = |at: Place| {
+    fn parse(policy: &CStr, text: &[u8]) -> Result<KBox<Unpublished<Self>>> {
+        let log = |at: Mistake| {
             if log_ratelimit_admin() {
-                let Place {
+                let Mistake {
                     line,
                     column,
                     reason,
@@ -60,58 +90,51 @@ impl Rules {
             }
         })?;
         let hits = Counters::new(set.nr_lines())?;
-        Ok(Arc::new(Self { set, hits }, GFP_KERNEL)?)
+        Unpublished::new(Self {
+            set,
+            hits,
+            version: 0,
+        })
     }
+
+    /// Which rules of their policy these are: a later one has a higher number.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// Who is under a policy.
+pub(crate) trait User: Send + Sync {
+    /// Ends delays that the policy does not ask for any more. May sleep.
+    fn end_delays(&self);
 }
 
 /// A policy.
 #[pin_data]
 pub(crate) struct Policy {
     name: CString,
+    #[pin]
+    rules: Published<Rules>,
     enforce: Flag,
-    /// Who uses which policy changes under this lock, of all policies.
-    users_lock: Arc<UsersLock>,
+    /// They keep the policy, and the policy them: each has to take itself off.
     #[pin]
-    state: Mutex<State>,
-}
-
-struct State {
-    rules: Arc<Rules>,
-    /// The attachments that are under the policy. They keep the policy, and are taken off this
-    /// list when their last task leaves.
-    users: KVec<Arc<Attachment<Hooks>>>,
-}
-
-impl State {
-    fn remove(&mut self, attachment: &Attachment<Hooks>) {
-        self.users
-            .retain(|user| !core::ptr::eq(&**user, attachment));
-    }
-}
-
-/// Taken before the lock of any policy's state.
-#[pin_data]
-pub(crate) struct UsersLock {
-    #[pin]
-    lock: Mutex<()>,
-}
-
-impl UsersLock {
-    pub(crate) fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(pin_init!(Self { lock <- new_mutex!(()) }), GFP_KERNEL)
-    }
+    users: Mutex<KVec<Arc<dyn User>>>,
+    _place: Place,
 }
 
 impl Policy {
-    pub(crate) fn new(name: &CStr, users_lock: Arc<UsersLock>) -> Result<Arc<Self>> {
+    /// Makes a policy that allows all; `E2BIG` if there are too many.
+    pub(crate) fn new(name: &CStr) -> Result<Arc<Self>> {
+        let place = Place::take(&ALIVE, MAX_ALIVE)?;
         let rules = Rules::parse(name, b"")?;
         let name = CString::try_from(name)?;
         Arc::pin_init(
             pin_init!(Self {
                 name,
+                rules <- Published::new(rules),
                 enforce: Flag::new(true),
-                users_lock,
-                state <- new_mutex!(State { rules, users: KVec::new() }),
+                users <- new_mutex!(KVec::new()),
+                _place: place,
             }),
             GFP_KERNEL,
         )
@@ -125,217 +148,89 @@ impl Policy {
         self.enforce.get()
     }
 
+    /// Sets the mode: whether what the rules say is done, or only logged.
     pub(crate) fn set_enforce(&self, enforce: bool) {
         self.enforce.set(enforce);
         if !enforce {
-            for user in &self.state.lock().users {
-                user.end_delays();
-            }
+            self.end_delays();
         }
     }
 
-    pub(crate) fn rules(&self) -> Arc<Rules> {
-        self.state.lock().rules.clone()
+    /// The rules as hooks see them.
+    #[inline]
+    pub(crate) fn rules<'a>(&'a self, context: HookContext<'a>) -> &'a Rules {
+        self.rules.get(context)
     }
 
-    /// Replaces the rules, for every attachment under the policy; or for none, if it fails.
-    pub(crate) fn replace(self: &Arc<Self>, rules: Arc<Rules>) -> Result {
-        let users_guard = self.users_lock.lock.lock();
-        let mut state = self.state.lock();
+    /// The rules as files show them: not replaced meanwhile.
+    pub(crate) fn lock_rules(&self) -> PublishedGuard<'_, Rules> {
+        self.rules.lock()
+    }
 
-        let mut all = KVec::with_capacity(state.users.len(), GFP_KERNEL)?;
-        for _ in &state.users {
-            let applied = Applied::new(self.clone(), rules.clone())?;
-            all.push(Unpublished::new(Some(applied))?, GFP_KERNEL)?;
-        }
-        for (user, applied) in state.users.iter().zip(all) {
-            user.data().applied.replace(applied);
+    /// Rules that [`Self::replace`] takes: all of a replacement that can fail.
+    pub(crate) fn parse(&self, text: &[u8]) -> Result<KBox<Unpublished<Rules>>> {
+        Rules::parse(&self.name, text)
+    }
+
+    /// Replaces the rules, for all users at once.
+    pub(crate) fn replace(&self, mut rules: KBox<Unpublished<Rules>>) {
+        let mut current = self.rules.lock();
+        // Under the lock, so that versions come into force in their order.
+        rules.get_mut().version = current.version + 1;
+        current.replace(rules);
+        drop(current);
+        self.end_delays();
+    }
+
+    /// Lets those go on who are delayed. A user has joined before its hooks can ask for a delay by these
+    /// rules, so that none is missed.
+    fn end_delays(&self) {
+        for user in self.users.lock().iter() {
             user.end_delays();
         }
-        let old = core::mem::replace(&mut state.rules, rules);
-        drop(state);
-        drop(users_guard);
-        // What was replaced goes when the locks are free again.
-        drop(old);
-        Ok(())
     }
 
-    /// Puts an attachment under the policy `new` instead of `old`, or under none. It stays as it
-    /// was if this fails.
-    pub(crate) fn switch(
-        attachment: &Arc<Attachment<Hooks>>,
-        old: Option<&Arc<Self>>,
-        new: Option<&Arc<Self>>,
-    ) -> Result {
-        let Some(either) = old.or(new) else {
-            return Ok(());
-        };
-        let _users_guard = either.users_lock.lock.lock();
-        let mut applied = Unpublished::new(None)?;
-        if let Some(new) = new {
-            let mut state = new.state.lock();
-            *applied.get_mut() = Some(Applied::new(new.clone(), state.rules.clone())?);
-            if !old.is_some_and(|old| Arc::ptr_eq(old, new)) {
-                state.users.push(attachment.clone(), GFP_KERNEL)?;
-            }
-        }
-        if let Some(old) = old.filter(|old| !new.is_some_and(|new| Arc::ptr_eq(old, new))) {
-            old.state.lock().remove(attachment);
-        }
-        attachment.data().applied.replace(applied);
-        attachment.end_delays();
-        Ok(())
+    /// Takes a user up, before its hooks read the policy.
+    pub(crate) fn join(&self, user: Arc<dyn User>) -> Result {
+        Ok(self.users.lock().push(user, GFP_KERNEL)?)
     }
 
-    /// An attachment that has no task any more is under no policy.
-    pub(crate) fn remove_user(&self, attachment: &Attachment<Hooks>) {
-        let _users_guard = self.users_lock.lock.lock();
-        self.state.lock().remove(attachment);
-    }
-}
-
-/// A policy as it is for one attachment: what hooks read.
-pub(crate) struct Applied {
-    policy: Arc<Policy>,
-    rules: Arc<Rules>,
-    /// How many calls there were, for each rule that counts them.
-    counts: KVec<Atomic<u64>>,
-}
-
-/// A call under a policy, for the rules that look closer at it.
-struct Call<'a>(&'a Entry<'a>, &'a [Atomic<u64>]);
-
-impl rules::Call for Call<'_> {
-    #[inline(always)]
-    fn argument(&self, index: u8) -> u64 {
-        // CAST: The kernel's word has 64 bits.
-        self.0.argument(usize::from(index)) as u64
+    /// Lets a user go, of which no hook begins to read the policy any more.
+    pub(crate) fn leave(&self, user: &dyn User) {
+        let mut users = self.users.lock();
+        users.retain(|other| !core::ptr::addr_eq(&**other, user));
     }
 
-    fn count(&self, counter: usize) -> u64 {
-        match self.1.get(counter) {
-            Some(count) => count.fetch_add(1, Relaxed) + 1,
-            None => 0,
-        }
-    }
-}
-
-#[inline]
-fn arch_of_rules(arch: Arch) -> rules::Arch {
-    match arch {
-        Arch::X86_64 => rules::Arch::X86_64,
-        Arch::I386 => rules::Arch::I386,
-        Arch::X32 => rules::Arch::X32,
-    }
-}
-
-#[inline]
-fn error(errno: u16) -> Verdict {
-    Verdict::Errno(Error::from_errno(-i32::from(errno)))
-}
-
-impl Applied {
-    fn new(policy: Arc<Policy>, rules: Arc<Rules>) -> Result<Self> {
-        let mut counts = KVec::with_capacity(rules.set.nr_counters(), GFP_KERNEL)?;
-        for _ in 0..rules.set.nr_counters() {
-            counts.push(Atomic::new(0), GFP_KERNEL)?;
-        }
-        Ok(Self {
-            policy,
-            rules,
-            counts,
-        })
-    }
-
-    /// Whether a rule allows a call, which nearly every call is. Calls nothing, and has no use for a
-    /// stack frame.
-    #[inline(always)]
-    pub(crate) fn pass(&self, call: &Entry<'_>) -> bool {
-        // The bit of x32 makes a number that no table has.
-        if call.arch() == Arch::I386 {
-            return false;
-        }
-        let set = &self.rules.set;
-        let further = Call(call, &self.counts);
-        match set.line_that_allows(rules::Arch::X86_64, call.raw_number(), &further) {
-            Some(line) => {
-                self.rules.hits.count(line);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Judges a call, and counts the verdict.
+    /// Does to a call what a rule says, or logs it only. `abi` is the call's.
     #[inline]
-    pub(crate) fn judge(&self, call: Entry<'_>, hooks: &Hooks) -> Verdict {
-        // An error that is injected should cost little more than the call would.
-        if call.arch() != Arch::I386 && self.policy.enforce.get() {
-            let set = &self.rules.set;
-            let rule = set.rule_that_decides(rules::Arch::X86_64, call.raw_number());
-            if let Some((line, verdict)) = rule {
-                let (event, verdict) = match verdict {
-                    Rule::Errno(errno) => (Event::Errno, error(errno)),
-                    // CAST: The kernel's word has 64 bits.
-                    Rule::Return(value) => (Event::Return, Verdict::Return(value as isize)),
-                    _ => return self.judge_further(call, hooks),
-                };
-                self.rules.hits.count(line);
-                hooks.stats.count(event);
-                return verdict;
-            }
-        }
-        self.judge_further(call, hooks)
-    }
-
-    #[inline(never)]
-    fn judge_further(&self, call: Entry<'_>, hooks: &Hooks) -> Verdict {
-        let (arch, nr) = call.arch_and_number();
-        let arch = arch_of_rules(arch);
-        let further = Call(&call, &self.counts);
-        let judgement = self.rules.set.judge(arch, nr, &further);
-        if let Some(line) = judgement.line {
-            self.rules.hits.count(line);
-        }
-        if matches!(judgement.verdict, Rule::Allow) {
-            hooks.stats.count(Event::Allow);
+    pub(crate) fn act(&self, action: Action, abi: rules::Abi, mut call: Entry<'_>) -> Verdict {
+        if matches!(action, Action::Allow) {
             return Verdict::Call;
         }
-        self.act(arch, judgement, call, hooks)
-    }
-
-    #[inline(always)]
-    fn act(
-        &self,
-        arch: rules::Arch,
-        judgement: Judgement,
-        mut call: Entry<'_>,
-        hooks: &Hooks,
-    ) -> Verdict {
-        let verdict = judgement.verdict;
-        hooks.stats.count(Event::from(verdict));
-        let enforce = self.policy.enforce.get();
-        if !enforce || matches!(verdict, Rule::Log) {
-            self.log(arch, verdict, &call);
+        if !self.enforce.get() {
+            self.log(action, abi, &call);
             return Verdict::Log;
         }
-
         // CAST: The kernel's word has 64 bits.
-        let changed = match verdict {
-            Rule::Allow | Rule::Log => return Verdict::Log,
-            Rule::Delay(nanos) => return Verdict::Delay(Delta::from_nanos(nanos as i64)),
-            Rule::Return(value) => return Verdict::Return(value as isize),
-            Rule::Errno(errno) => return error(errno),
-            Rule::Signal(signal) => return Verdict::Signal(signal),
-            Rule::Trap(data) => return Verdict::Trap(data),
-            Rule::KillThread => return Verdict::KillThread,
-            Rule::KillProcess => return Verdict::KillProcess,
-            Rule::AfterReturn(value) => call.set_result(value as isize),
-            Rule::AfterErrno(errno) => call.set_result(-isize::from(errno as i16)),
-            Rule::Set { argument, value } => {
+        let changed = match action {
+            Action::Allow => return Verdict::Call,
+            Action::Errno(errno) => return error(errno),
+            Action::Return(value) => return Verdict::Return(value as isize),
+            Action::Log => {
+                self.log(action, abi, &call);
+                return Verdict::Log;
+            }
+            Action::Delay(nanos) => return Verdict::Delay(Delta::from_nanos(nanos as i64)),
+            Action::Signal(signal) => return Verdict::Signal(signal),
+            Action::Trap(data) => return Verdict::Trap(data),
+            Action::KillThread => return Verdict::KillThread,
+            Action::KillProcess => return Verdict::KillProcess,
+            Action::AfterReturn(value) => call.set_result(value as isize),
+            Action::AfterErrno(errno) => call.set_result(-isize::from(errno as i16)),
+            Action::Set { argument, value } => {
                 call.set_argument(usize::from(argument), value as usize)
             }
-            Rule::Redirect(target) => match target.number(arch) {
+            Action::Redirect(target) => match target.number(abi) {
                 Some(number) => call.redirect(i32::from(number)),
                 // The parser has seen to that.
                 None => Err(ENOSYS),
@@ -348,17 +243,53 @@ impl Applied {
     }
 
     #[cold]
-    fn log(&self, arch: rules::Arch, verdict: Rule, call: &Entry<'_>) {
+    fn log(&self, action: Action, abi: rules::Abi, call: &Entry<'_>) {
         if log_ratelimit() {
             pr_info!(
                 "policy {}: task {} makes {} syscall {} ({}): {}\n",
-                self.policy.name(),
+                self.name(),
                 current!().pid(),
-                arch.name(),
+                abi.name(),
                 call.number(),
-                rules::syscall_name_of(call.number(), arch).unwrap_or("unknown"),
-                verdict.name()
+                rules::syscall_name_of(call.number(), abi).unwrap_or("unknown"),
+                action.name()
             );
         }
+    }
+}
+
+/// As `Verdict::Errno`, whose number would be checked once more.
+#[inline(always)]
+fn error(errno: u16) -> Verdict {
+    // CAST: Below 4096.
+    Verdict::Return(-isize::from(errno as i16))
+}
+
+/// What an action comes to in a policy that is enforced, if it is that the call has a result, and no more.
+#[inline(always)]
+pub(crate) fn result(action: Action) -> Option<Verdict> {
+    match action {
+        Action::Errno(errno) => Some(error(errno)),
+        // CAST: The kernel's word has 64 bits.
+        Action::Return(value) => Some(Verdict::Return(value as isize)),
+        _ => None,
+    }
+}
+
+impl rules::Call for Entry<'_> {
+    #[inline(always)]
+    fn argument(&self, index: u8) -> u64 {
+        // CAST: The kernel's word has 64 bits.
+        Entry::argument(self, usize::from(index)) as u64
+    }
+}
+
+/// What the rules call an architecture.
+#[inline]
+pub(crate) fn abi_of(arch: Arch) -> rules::Abi {
+    match arch {
+        Arch::X86_64 => rules::Abi::X86_64,
+        Arch::I386 => rules::Abi::I386,
+        Arch::X32 => rules::Abi::X32,
     }
 }

@@ -3,22 +3,22 @@
 //! From parsed rules to a [`RuleSet`].
 
 use super::{
-    arch::Arch,
+    abi::Abi,
+    action::Action, //
     calls::Calls,
     condition::{Condition, When},
     list::{List, NoMemory},
     set::{
         default_line,
         first_rule,
+        Bundle,
         Conditional,
-        Group,
         Rule,
         RuleSet,
         CONDITIONAL,
         LAST, //
     },
-    table::{Entry, Kind, Table, MAX_INDEX},
-    verdict::Verdict, //
+    table::{Kind, Slot, Table, MAX_INDEX},
 };
 
 /// How many rules a policy may have.
@@ -27,8 +27,8 @@ pub(crate) const MAX_RULES: usize = 2048;
 /// How many rules of a policy may count their calls.
 pub(crate) const MAX_COUNTERS: usize = u8::MAX as usize;
 
-// The lines of the defaults come on top; each rule may need a group for each architecture.
-const _: () = assert!(MAX_RULES * Arch::ALL.len() + 1 + Arch::ALL.len() < MAX_INDEX);
+// The lines of the defaults come on top; each rule may need a bundle for each architecture.
+const _: () = assert!(MAX_RULES * Abi::ALL.len() + 1 + Abi::ALL.len() < MAX_INDEX);
 
 /// What is never judged: `restart_syscall` continues a call that was judged when it was made, and
 /// the other two are the kernel's own, made by the trampolines of probes (see seccomp).
@@ -49,10 +49,10 @@ impl From<NoMemory> for AddError {
 
 /// Rules in the order in which they are given.
 pub(super) struct Builder {
-    default: Option<Verdict>,
-    arch_defaults: [Option<Verdict>; Arch::ALL.len()],
+    default: Option<Action>,
+    abi_defaults: [Option<Action>; Abi::ALL.len()],
     rules: List<Rule>,
-    verdicts: List<Verdict>,
+    actions: List<Action>,
     conditional: List<Conditional>,
     conditions: List<Condition>,
     whens: List<When>,
@@ -62,9 +62,9 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             default: None,
-            arch_defaults: [None; Arch::ALL.len()],
+            abi_defaults: [None; Abi::ALL.len()],
             rules: List::new(),
-            verdicts: List::new(),
+            actions: List::new(),
             conditional: List::new(),
             conditions: List::new(),
             whens: List::new(),
@@ -72,9 +72,9 @@ impl Builder {
     }
 
     /// The default, of one architecture or of all that have none of their own.
-    pub(super) fn default_of(&mut self, arch: Option<Arch>) -> &mut Option<Verdict> {
-        match arch {
-            Some(arch) => &mut self.arch_defaults[arch as usize],
+    pub(super) fn default_of(&mut self, abi: Option<Abi>) -> &mut Option<Action> {
+        match abi {
+            Some(abi) => &mut self.abi_defaults[abi as usize],
             None => &mut self.default,
         }
     }
@@ -88,7 +88,7 @@ impl Builder {
     pub(super) fn add(
         &mut self,
         calls: Calls,
-        verdict: Verdict,
+        action: Action,
         when: Option<When>,
     ) -> Result<(), AddError> {
         if self.rules.len() == MAX_RULES {
@@ -98,10 +98,10 @@ impl Builder {
             usize::from(c.first_condition) + usize::from(c.nr_conditions)
         });
         let nr_conditions = self.conditions.len() - first_condition;
-        let verdict = self.intern(verdict)?;
+        let action = self.intern(action)?;
 
         let body = if nr_conditions == 0 && when.is_none() {
-            verdict
+            action
         } else {
             if let Some(when) = when {
                 if self.whens.len() == MAX_COUNTERS {
@@ -113,7 +113,7 @@ impl Builder {
             // conditions than 16 bits do.
             self.conditional.push(Conditional {
                 rule: self.rules.len() as u16,
-                verdict,
+                action,
                 first_condition: first_condition as u16,
                 nr_conditions: nr_conditions as u8,
                 when: when.map_or(0, |_| self.whens.len() as u8),
@@ -123,43 +123,43 @@ impl Builder {
         Ok(self.rules.push(Rule { calls, body })?)
     }
 
-    /// Where a verdict is in the list; there is one of each.
-    fn intern(&mut self, verdict: Verdict) -> Result<u16, NoMemory> {
-        let known = self.verdicts.iter().position(|v| *v == verdict);
+    /// Where an action is in the list; there is one of each.
+    fn intern(&mut self, action: Action) -> Result<u16, NoMemory> {
+        let known = self.actions.iter().position(|v| *v == action);
         if known.is_none() {
-            self.verdicts.push(verdict)?;
+            self.actions.push(action)?;
         }
-        // CAST: There are not more verdicts than rules.
-        Ok(known.unwrap_or(self.verdicts.len() - 1) as u16)
+        // CAST: There are not more actions than rules.
+        Ok(known.unwrap_or(self.actions.len() - 1) as u16)
     }
 
     pub(super) fn finish(self) -> Result<RuleSet, NoMemory> {
-        let default = self.default.unwrap_or(Verdict::Allow);
-        let rest = Arch::ALL.map(|arch| {
-            let verdict = self.arch_defaults[arch as usize].unwrap_or(default);
-            let line = default_line(&self.arch_defaults, arch);
-            Entry::line(line, verdict == Verdict::Allow)
+        let default = self.default.unwrap_or(Action::Allow);
+        let rest = Abi::ALL.map(|abi| {
+            let action = self.abi_defaults[abi as usize].unwrap_or(default);
+            let line = default_line(&self.abi_defaults, abi);
+            Slot::line(line, action == Action::Allow)
         });
         let mut set = RuleSet {
             table: Table::new(rest)?,
             default,
-            arch_defaults: self.arch_defaults,
-            first_rule: first_rule(&self.arch_defaults),
+            abi_defaults: self.abi_defaults,
+            first_rule: first_rule(&self.abi_defaults),
             rules: self.rules.trimmed()?,
-            verdicts: self.verdicts.trimmed()?,
+            actions: self.actions.trimmed()?,
             conditional: self.conditional.trimmed()?,
             conditions: self.conditions.trimmed()?,
             whens: self.whens.trimmed()?,
-            groups: List::new(),
+            bundles: List::new(),
             members: List::new(),
         };
         set.enter_constant_rules();
         set.enter_conditional_rules()?;
-        for arch in Arch::ALL {
+        for abi in Abi::ALL {
             for name in UNJUDGED {
-                let number = Calls::by_name(name).and_then(|calls| calls.number(arch));
-                if let Some(entry) = number.and_then(|nr| set.table.get_mut(arch, nr)) {
-                    *entry = Entry::UNJUDGED;
+                let number = Calls::by_name(name).and_then(|calls| calls.number(abi));
+                if let Some(slot) = number.and_then(|nr| set.table.get_mut(abi, nr)) {
+                    *slot = Slot::UNJUDGED;
                 }
             }
         }
@@ -175,45 +175,45 @@ impl RuleSet {
             if rule.body & CONDITIONAL != 0 {
                 continue;
             }
-            let verdict = self.verdicts[usize::from(rule.body)];
-            for arch in Arch::ALL {
-                let number = rule.calls.number(arch);
-                let Some(entry) = number.and_then(|nr| self.table.get_mut(arch, nr)) else {
+            let action = self.actions[usize::from(rule.body)];
+            for abi in Abi::ALL {
+                let number = rule.calls.number(abi);
+                let Some(slot) = number.and_then(|nr| self.table.get_mut(abi, nr)) else {
                     continue;
                 };
-                let (Kind::Allow(line) | Kind::Constant(line)) = entry.kind() else {
+                let (Kind::Allow(line) | Kind::Constant(line)) = slot.kind() else {
                     continue;
                 };
                 let stricter = line.checked_sub(first_rule).is_none_or(|other| {
-                    let other = self.verdicts[usize::from(self.rules[other].body)];
-                    verdict.strictness() > other.strictness()
+                    let other = self.actions[usize::from(self.rules[other].body)];
+                    action.strictness() > other.strictness()
                 });
                 if stricter {
-                    *entry = Entry::line(first_rule + i, verdict == Verdict::Allow);
+                    *slot = Slot::line(first_rule + i, action == Action::Allow);
                 }
             }
         }
     }
 
-    /// Makes a group of the conditional rules of each call, on top of what is in the table.
+    /// Makes a bundle of the conditional rules of each call, on top of what is in the table.
     fn enter_conditional_rules(&mut self) -> Result<(), NoMemory> {
         // First how many there are of each, in place of where they are.
-        let mut groups: List<Group> = List::new();
+        let mut bundles: List<Bundle> = List::new();
         let mut nr_members = 0;
-        for (_, arch, number) in conditional_calls(&self.rules) {
+        for (_, abi, number) in conditional_calls(&self.rules) {
             nr_members += 1;
-            let Some(entry) = self.table.get_mut(arch, number) else {
+            let Some(slot) = self.table.get_mut(abi, number) else {
                 continue;
             };
-            match entry.kind() {
-                Kind::Group(group) | Kind::Single(group) => groups[group].first_member += 1,
+            match slot.kind() {
+                Kind::Bundle(bundle) | Kind::Single(bundle) => bundles[bundle].first_member += 1,
                 Kind::Allow(_) | Kind::Constant(_) => {
-                    groups.push(Group {
-                        otherwise: *entry,
+                    bundles.push(Bundle {
+                        otherwise: *slot,
                         first_member: 1,
                         condition: 0,
                     })?;
-                    *entry = Entry::group(groups.len() - 1);
+                    *slot = Slot::bundle(bundles.len() - 1);
                 }
                 Kind::Unjudged => {}
             }
@@ -221,33 +221,33 @@ impl RuleSet {
 
         // Then where each begins.
         let mut begin = 0;
-        for group in groups.iter_mut() {
-            let len = group.first_member;
-            group.first_member = begin;
+        for bundle in bundles.iter_mut() {
+            let len = bundle.first_member;
+            bundle.first_member = begin;
             begin += len;
         }
 
         // And then the members, in their order. What is taken so far is in a copy.
-        self.groups = groups.trimmed()?;
+        self.bundles = bundles.trimmed()?;
         self.members = List::filled(LAST, nr_members)?;
-        for (conditional, arch, number) in conditional_calls(&self.rules) {
-            if let Kind::Group(group) = self.table.get(arch, i32::from(number)).kind() {
-                let next = &mut groups[group].first_member;
+        for (conditional, abi, number) in conditional_calls(&self.rules) {
+            if let Kind::Bundle(bundle) = self.table.get(abi, i32::from(number)).kind() {
+                let next = &mut bundles[bundle].first_member;
                 self.members[usize::from(*next)] = conditional;
                 *next += 1;
             }
         }
-        for group in groups.iter() {
-            self.members[usize::from(group.first_member) - 1] |= LAST;
+        for bundle in bundles.iter() {
+            self.members[usize::from(bundle.first_member) - 1] |= LAST;
         }
-        for (conditional, arch, number) in conditional_calls(&self.rules) {
-            if let Some(entry) = self.table.get_mut(arch, number) {
-                if let Kind::Group(group) = entry.kind() {
+        for (conditional, abi, number) in conditional_calls(&self.rules) {
+            if let Some(slot) = self.table.get_mut(abi, number) {
+                if let Kind::Bundle(bundle) = slot.kind() {
                     let conditional = &self.conditional[usize::from(conditional)];
-                    let begin = usize::from(self.groups[group].first_member);
+                    let begin = usize::from(self.bundles[bundle].first_member);
                     if self.members[begin] & LAST != 0 && conditional.nr_conditions == 1 {
-                        self.groups[group].condition = conditional.first_condition;
-                        *entry = Entry::single(group);
+                        self.bundles[bundle].condition = conditional.first_condition;
+                        *slot = Slot::single(bundle);
                     }
                 }
             }
@@ -257,12 +257,12 @@ impl RuleSet {
 }
 
 /// Each conditional rule with each call that it is for: where it is, and the number.
-fn conditional_calls(rules: &[Rule]) -> impl Iterator<Item = (u16, Arch, u16)> + '_ {
+fn conditional_calls(rules: &[Rule]) -> impl Iterator<Item = (u16, Abi, u16)> + '_ {
     let conditional = rules.iter().filter(|rule| rule.body & CONDITIONAL != 0);
     conditional.flat_map(|rule| {
         let index = rule.body & !CONDITIONAL;
-        Arch::ALL
+        Abi::ALL
             .into_iter()
-            .filter_map(move |arch| Some((index, arch, rule.calls.number(arch)?)))
+            .filter_map(move |abi| Some((index, abi, rule.calls.number(abi)?)))
     })
 }

@@ -3,7 +3,7 @@
 //! Which calls a rule is for.
 
 use super::{
-    arch::Arch,
+    abi::Abi,
     names::{self, NR_SYSCALLS}, //
 };
 use core::fmt;
@@ -26,28 +26,28 @@ impl Calls {
     }
 
     /// The call `name` of one architecture.
-    pub(super) fn by_name_on(name: &str, arch: Arch) -> Option<Self> {
-        let number = names::syscall_number(names::syscall_index(name)?, arch)?;
-        Self::by_number(number, arch)
+    pub(super) fn by_name_on(name: &str, abi: Abi) -> Option<Self> {
+        let number = names::syscall_number(names::syscall_index(name)?, abi)?;
+        Self::by_number(number, abi)
     }
 
     /// A number of one architecture, whether there is such a call or not.
-    pub(super) fn by_number(number: u16, arch: Arch) -> Option<Self> {
-        let scope = arch as u16 + 1;
+    pub(super) fn by_number(number: u16, abi: Abi) -> Option<Self> {
+        let scope = abi as u16 + 1;
         (usize::from(number) < NR_SYSCALLS).then_some(Self(scope << ARCH_SHIFT | number))
     }
 
-    fn arch(self) -> Option<Arch> {
+    fn abi(self) -> Option<Abi> {
         let scope = usize::from(self.0 >> ARCH_SHIFT);
-        Arch::ALL.get(scope.checked_sub(1)?).copied()
+        Abi::ALL.get(scope.checked_sub(1)?).copied()
     }
 
     /// The number that the call has on an architecture; [`None`] if the rule is not for that.
-    pub(crate) fn number(self, arch: Arch) -> Option<u16> {
+    pub(crate) fn number(self, abi: Abi) -> Option<u16> {
         let low = self.0 & LOW_BITS;
-        match self.arch() {
-            None => names::syscall_number(usize::from(low), arch),
-            Some(a) => (a == arch).then_some(low),
+        match self.abi() {
+            None => names::syscall_number(usize::from(low), abi),
+            Some(a) => (a == abi).then_some(low),
         }
     }
 }
@@ -55,10 +55,10 @@ impl Calls {
 impl fmt::Display for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let low = self.0 & LOW_BITS;
-        let Some(arch) = self.arch() else {
+        let Some(abi) = self.abi() else {
             return f.write_str(names::syscall_name(usize::from(low)));
         };
-        match names::syscall_name_of(i32::from(low), arch) {
+        match names::syscall_name_of(i32::from(low), abi) {
             Some(name) => f.write_str(name),
             None => write!(f, "{low}"),
         }
@@ -66,13 +66,13 @@ impl fmt::Display for Calls {
 }
 
 /// As a rule says it: the name or number, and the architecture if it is for one only.
-pub(super) struct WithArch(pub(super) Calls);
+pub(super) struct WithAbi(pub(super) Calls);
 
-impl fmt::Display for WithArch {
+impl fmt::Display for WithAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
-        match self.0.arch() {
-            Some(arch) => write!(f, " arch {}", arch.name()),
+        match self.0.abi() {
+            Some(abi) => write!(f, " arch {}", abi.name()),
             None => Ok(()),
         }
     }

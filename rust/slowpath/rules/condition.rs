@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What must hold for a rule to give its verdict.
+//! What must hold for a rule to give its action.
 
 use core::fmt;
 
@@ -8,9 +8,6 @@ use core::fmt;
 pub(crate) trait Call {
     /// An argument, from 0.
     fn argument(&self, index: u8) -> u64;
-
-    /// Counts the call for the rule with this counter, and says which one it is, from 1.
-    fn count(&self, counter: usize) -> u64;
 }
 
 /// How an argument compares with a value; both are unsigned and have 64 bits.
@@ -91,7 +88,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// For which of the calls that a rule is for, counted from 1, it gives its verdict.
+/// For which of the calls that a rule is for, counted from 1, it gives its action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct When {
     pub(super) first: u16,

@@ -2,7 +2,7 @@
 
 //! Names of syscalls, errors and signals, from the kernel's own tables.
 
-use super::arch::Arch;
+use super::abi::Abi;
 
 // `SYSCALLS`, `ERRNOS` and `SIGNALS`, made by `scripts/gen-names`.
 #[cfg(CONFIG_RUST)]
@@ -16,10 +16,10 @@ pub(super) const NR_SYSCALLS: usize = 560;
 const _: () = {
     let mut i = 0;
     while i < SYSCALLS.len() {
-        let mut arch = 0;
-        while arch < Arch::ALL.len() {
-            assert!(SYSCALLS[i].1[arch] < NR_SYSCALLS as i16);
-            arch += 1;
+        let mut abi = 0;
+        while abi < Abi::ALL.len() {
+            assert!(SYSCALLS[i].1[abi] < NR_SYSCALLS as i16);
+            abi += 1;
         }
         i += 1;
     }
@@ -36,15 +36,15 @@ pub(super) fn syscall_name(index: usize) -> &'static str {
 }
 
 /// The number that the syscall at an index of the table has.
-pub(super) fn syscall_number(index: usize, arch: Arch) -> Option<u16> {
-    u16::try_from(SYSCALLS.get(index)?.1[arch as usize]).ok()
+pub(super) fn syscall_number(index: usize, abi: Abi) -> Option<u16> {
+    u16::try_from(SYSCALLS.get(index)?.1[abi as usize]).ok()
 }
 
 /// The name of the syscall with a number.
-pub(crate) fn syscall_name_of(number: i32, arch: Arch) -> Option<&'static str> {
+pub(crate) fn syscall_name_of(number: i32, abi: Abi) -> Option<&'static str> {
     let mut names = SYSCALLS.iter();
     names
-        .find(|s| number >= 0 && i32::from(s.1[arch as usize]) == number)
+        .find(|s| number >= 0 && i32::from(s.1[abi as usize]) == number)
         .map(|s| s.0)
 }
 

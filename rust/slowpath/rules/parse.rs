@@ -6,14 +6,14 @@
 //! what no rule is for: `default [arch ARCH] VERDICT`. `#` starts a comment.
 
 use super::{
-    arch::Arch,
+    abi::Abi,
+    action::{Action, UNITS}, //
     build::{AddError, Builder, UNJUDGED},
     calls::Calls,
     condition::{Comparison, Condition, When},
     list::{List, NoMemory},
     names,
     set::RuleSet,
-    verdict::{Verdict, UNITS}, //
 };
 use core::fmt;
 
@@ -25,7 +25,7 @@ pub(crate) const MAX_TEXT: usize = 64 * 1024;
 
 /// Where a text is wrong, and why; line and column count from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Mistake {
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) reason: &'static str,
@@ -35,9 +35,9 @@ pub(crate) struct Place {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ParseError {
     /// It is not in the language of rules.
-    Syntax(Place),
+    Syntax(Mistake),
     /// There is more of something than there may be.
-    TooBig(Place),
+    TooBig(Mistake),
     /// There is no memory for the rules.
     NoMemory,
 }
@@ -109,9 +109,9 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn place(&self, at: usize, reason: &'static str) -> Place {
+    fn mistake(&self, at: usize, reason: &'static str) -> Mistake {
         // CAST: Lines are short.
-        Place {
+        Mistake {
             line: self.line,
             column: at as u32 + 1,
             reason,
@@ -119,7 +119,7 @@ impl<'a> Words<'a> {
     }
 
     fn error(&self, at: usize, reason: &'static str) -> ParseError {
-        ParseError::Syntax(self.place(at, reason))
+        ParseError::Syntax(self.mistake(at, reason))
     }
 
     fn add_error(&self, at: usize, error: AddError) -> ParseError {
@@ -130,7 +130,7 @@ impl<'a> Words<'a> {
     }
 
     fn too_big(&self, at: usize, reason: &'static str) -> ParseError {
-        ParseError::TooBig(self.place(at, reason))
+        ParseError::TooBig(self.mistake(at, reason))
     }
 }
 
@@ -216,33 +216,33 @@ fn parse_argument(word: &str) -> Option<u8> {
     }
 }
 
-fn parse_arch(words: &mut Words<'_>) -> Result<Arch, ParseError> {
+fn parse_abi(words: &mut Words<'_>) -> Result<Abi, ParseError> {
     let (at, word) = words.expect("an architecture is missing")?;
-    Arch::from_name(word).ok_or_else(|| words.error(at, "not x86_64, i386 or x32"))
+    Abi::from_name(word).ok_or_else(|| words.error(at, "not x86_64, i386 or x32"))
 }
 
 const NO_CALL: &str = "not a syscall";
 
-/// A number is one of `arch`, or of x86_64.
-fn parse_calls(word: &str, arch: Option<Arch>) -> Result<Calls, &'static str> {
-    let calls = match (names::syscall_index(word), arch) {
+/// A number is one of `abi`, or of x86_64.
+fn parse_calls(word: &str, abi: Option<Abi>) -> Result<Calls, &'static str> {
+    let calls = match (names::syscall_index(word), abi) {
         (Some(_), None) => Calls::by_name(word).ok_or(NO_CALL)?,
-        (Some(_), Some(arch)) => {
-            Calls::by_name_on(word, arch).ok_or("not a syscall of this architecture")?
+        (Some(_), Some(abi)) => {
+            Calls::by_name_on(word, abi).ok_or("not a syscall of this architecture")?
         }
         (None, _) => {
             let number = parse_u64(word).and_then(|nr| u16::try_from(nr).ok());
-            let arch = arch.unwrap_or(Arch::X86_64);
+            let abi = abi.unwrap_or(Abi::X86_64);
             number
-                .and_then(|number| Calls::by_number(number, arch))
+                .and_then(|number| Calls::by_number(number, abi))
                 .ok_or(NO_CALL)?
         }
     };
     let is_unjudged = |name| {
         Calls::by_name(name).is_some_and(|unjudged| {
-            Arch::ALL.into_iter().any(|arch| {
-                let number = calls.number(arch);
-                number.is_some() && number == unjudged.number(arch)
+            Abi::ALL.into_iter().any(|abi| {
+                let number = calls.number(abi);
+                number.is_some() && number == unjudged.number(abi)
             })
         })
     };
@@ -281,54 +281,54 @@ fn parse_condition(words: &mut Words<'_>, argument: u8) -> Result<Condition, Par
     })
 }
 
-/// The verdict that begins with `word`, for the calls of a rule; [`None`] stands for a default.
-fn parse_verdict(
+/// The action that begins with `word`, for the calls of a rule; [`None`] stands for a default.
+fn parse_action(
     words: &mut Words<'_>,
     (at, word): (usize, &str),
-    rule: Option<(Calls, Option<Arch>)>,
-) -> Result<Verdict, ParseError> {
+    rule: Option<(Calls, Option<Abi>)>,
+) -> Result<Action, ParseError> {
     Ok(match (word, rule) {
-        ("allow", _) => Verdict::Allow,
-        ("log", _) => Verdict::Log,
-        ("return", _) => Verdict::Return(words.parse("expected a value", parse_value)?),
-        ("errno", _) => Verdict::Errno(words.parse("expected an error", parse_errno)?),
-        ("delay", _) => Verdict::Delay(words.parse("expected a time, like 20ms", parse_delay)?),
-        ("signal", _) => Verdict::Signal(words.parse("expected a signal", parse_signal)?),
-        ("trap", _) => Verdict::Trap(match words.peek() {
+        ("allow", _) => Action::Allow,
+        ("log", _) => Action::Log,
+        ("return", _) => Action::Return(words.parse("expected a value", parse_value)?),
+        ("errno", _) => Action::Errno(words.parse("expected an error", parse_errno)?),
+        ("delay", _) => Action::Delay(words.parse("expected a time, like 20ms", parse_delay)?),
+        ("signal", _) => Action::Signal(words.parse("expected a signal", parse_signal)?),
+        ("trap", _) => Action::Trap(match words.peek() {
             None | Some("when") => 0,
             Some(_) => words.parse("expected a number of 16 bits", |word| {
                 u16::try_from(parse_u64(word)?).ok()
             })?,
         }),
-        ("kill_thread", _) => Verdict::KillThread,
-        ("kill_process", _) => Verdict::KillProcess,
+        ("kill_thread", _) => Action::KillThread,
+        ("kill_process", _) => Action::KillProcess,
         ("after", _) => match words.expect("'return' or 'errno' is missing")? {
-            (_, "return") => Verdict::AfterReturn(words.parse("expected a value", parse_value)?),
-            (_, "errno") => Verdict::AfterErrno(words.parse("expected an error", parse_errno)?),
+            (_, "return") => Action::AfterReturn(words.parse("expected a value", parse_value)?),
+            (_, "errno") => Action::AfterErrno(words.parse("expected an error", parse_errno)?),
             (at, _) => return Err(words.error(at, "not 'return' or 'errno'")),
         },
-        ("set", Some(_)) => Verdict::Set {
+        ("set", Some(_)) => Action::Set {
             argument: words.parse("expected an argument", parse_argument)?,
             value: words.parse("expected a value", parse_u64)?,
         },
-        ("redirect", Some((calls, arch))) => {
+        ("redirect", Some((calls, abi))) => {
             let (at, word) = words.expect("a syscall is missing")?;
-            if arch.is_none() && names::syscall_index(word).is_none() {
+            if abi.is_none() && names::syscall_index(word).is_none() {
                 let reason = match parse_u64(word) {
                     Some(_) => "a number needs 'arch'",
                     None => NO_CALL,
                 };
                 return Err(words.error(at, reason));
             }
-            let target = parse_calls(word, arch).map_err(|e| words.error(at, e))?;
-            let everywhere = Arch::ALL
+            let target = parse_calls(word, abi).map_err(|e| words.error(at, e))?;
+            let everywhere = Abi::ALL
                 .into_iter()
                 .all(|a| calls.number(a).is_none() || target.number(a).is_some());
             if !everywhere {
                 let reason = "not a syscall of every architecture that the rule is for";
                 return Err(words.error(at, reason));
             }
-            Verdict::Redirect(target)
+            Action::Redirect(target)
         }
         ("set" | "redirect", None) => return Err(words.error(at, "not a verdict for a default")),
         _ => return Err(words.error(at, "not a verdict")),
@@ -336,17 +336,17 @@ fn parse_verdict(
 }
 
 fn parse_default(words: &mut Words<'_>, at: usize, to: &mut Builder) -> Result<(), ParseError> {
-    let (mut at_verdict, mut word) = words.expect("a verdict is missing")?;
-    let mut arch = None;
+    let (mut at_action, mut word) = words.expect("a verdict is missing")?;
+    let mut abi = None;
     if word == "arch" {
-        arch = Some(parse_arch(words)?);
-        (at_verdict, word) = words.expect("a verdict is missing")?;
+        abi = Some(parse_abi(words)?);
+        (at_action, word) = words.expect("a verdict is missing")?;
     }
-    let verdict = parse_verdict(words, (at_verdict, word), None)?;
-    match to.default_of(arch) {
+    let action = parse_action(words, (at_action, word), None)?;
+    match to.default_of(abi) {
         Some(_) => Err(words.error(at, "there is such a default already")),
         default => {
-            *default = Some(verdict);
+            *default = Some(action);
             Ok(())
         }
     }
@@ -357,14 +357,14 @@ fn parse_rule(
     (at, syscall): (usize, &str),
     to: &mut Builder,
 ) -> Result<(), ParseError> {
-    let mut arch = None;
-    let verdict = loop {
+    let mut abi = None;
+    let action = loop {
         let (at, word) = words.expect("a verdict is missing")?;
         if word == "arch" {
-            if arch.is_some() {
+            if abi.is_some() {
                 return Err(words.error(at, "there is an architecture already"));
             }
-            arch = Some(parse_arch(words)?);
+            abi = Some(parse_abi(words)?);
         } else if let Some(argument) = parse_argument(word) {
             let condition = parse_condition(words, argument)?;
             to.add_condition(condition)
@@ -373,18 +373,18 @@ fn parse_rule(
             break (at, word);
         }
     };
-    let calls = parse_calls(syscall, arch).map_err(|e| words.error(at, e))?;
+    let calls = parse_calls(syscall, abi).map_err(|e| words.error(at, e))?;
     // A number without an architecture is one of x86_64.
-    let arch = arch.or(names::syscall_index(syscall)
+    let abi = abi.or(names::syscall_index(syscall)
         .is_none()
-        .then_some(Arch::X86_64));
-    let verdict = parse_verdict(words, verdict, Some((calls, arch)))?;
+        .then_some(Abi::X86_64));
+    let action = parse_action(words, action, Some((calls, abi)))?;
     let mut when = None;
     if words.peek() == Some("when") {
         words.next();
         when = Some(words.parse("expected FIRST, FIRST+ or FIRST+STEP", parse_when)?);
     }
-    to.add(calls, verdict, when)
+    to.add(calls, action, when)
         .map_err(|e| words.add_error(at, e))
 }
 
@@ -392,7 +392,7 @@ impl RuleSet {
     /// Parses a policy.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, ParseError> {
         if text.len() > MAX_TEXT {
-            return Err(ParseError::TooBig(Place {
+            return Err(ParseError::TooBig(Mistake {
                 line: 1,
                 column: 1,
                 reason: "the text is too long",
@@ -461,7 +461,7 @@ impl RuleSet {
             } else {
                 continue;
             };
-            return Err(ParseError::TooBig(Place {
+            return Err(ParseError::TooBig(Mistake {
                 line: source.copied().unwrap_or(1),
                 column: 1,
                 reason,
@@ -477,7 +477,7 @@ fn position(text: &[u8], at: usize, reason: &'static str) -> ParseError {
         .iter()
         .rposition(|&b| b == b'\n')
         .map_or(0, |i| i + 1);
-    ParseError::Syntax(Place {
+    ParseError::Syntax(Mistake {
         line: before.iter().filter(|&&b| b == b'\n').count() as u32 + 1,
         column: (at - line_start) as u32 + 1,
         reason,

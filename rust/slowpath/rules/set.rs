@@ -3,19 +3,19 @@
 //! Rules, ready to judge calls.
 
 use super::{
-    arch::Arch,
-    calls::{Calls, WithArch},
+    abi::Abi,
+    action::Action, //
+    calls::{Calls, WithAbi},
     condition::{Call, Condition, When},
     list::List,
-    table::{Entry, Kind, Table},
-    verdict::Verdict, //
+    table::{Kind, Slot, Table},
 };
 use core::fmt;
 
 /// What the rules say about one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
-    pub(crate) verdict: Verdict,
+    pub(crate) action: Action,
     /// Which line of the canonical text decided, from 0; [`None`] for what is never judged.
     pub(crate) line: Option<usize>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Judgement {
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
     pub(super) calls: Calls,
-    /// Where its verdict is or, with [`CONDITIONAL`] set, its conditions.
+    /// Where its action is or, with [`CONDITIONAL`] set, its conditions.
     pub(super) body: u16,
 }
 
@@ -35,7 +35,7 @@ pub(super) const CONDITIONAL: u16 = 1 << 15;
 pub(super) struct Conditional {
     /// Which of the rules it is.
     pub(super) rule: u16,
-    pub(super) verdict: u16,
+    pub(super) action: u16,
     pub(super) first_condition: u16,
     pub(super) nr_conditions: u8,
     /// One more than the counter, or 0.
@@ -44,72 +44,72 @@ pub(super) struct Conditional {
 
 /// The rules for a call that has conditional ones.
 #[derive(Clone, Copy)]
-pub(super) struct Group {
+pub(super) struct Bundle {
     /// What decides where no condition holds: a line.
-    pub(super) otherwise: Entry,
+    pub(super) otherwise: Slot,
     pub(super) first_member: u16,
     /// The only condition of the only rule, if there are no more.
     pub(super) condition: u16,
 }
 
-/// The last member of a group has this bit set.
+/// The last member of a bundle has this bit set.
 pub(super) const LAST: u16 = 1 << 15;
 
 /// A policy's rules.
 pub(crate) struct RuleSet {
     pub(super) table: Table,
-    pub(super) default: Verdict,
-    pub(super) arch_defaults: [Option<Verdict>; Arch::ALL.len()],
+    pub(super) default: Action,
+    pub(super) abi_defaults: [Option<Action>; Abi::ALL.len()],
     /// The line of the first rule: those of the defaults come before.
     pub(super) first_rule: usize,
     pub(super) rules: List<Rule>,
-    pub(super) verdicts: List<Verdict>,
+    pub(super) actions: List<Action>,
     pub(super) conditional: List<Conditional>,
     pub(super) conditions: List<Condition>,
     pub(super) whens: List<When>,
-    pub(super) groups: List<Group>,
-    /// Where conditional rules are, group by group.
+    pub(super) bundles: List<Bundle>,
+    /// Where conditional rules are, bundle by bundle.
     pub(super) members: List<u16>,
 }
 
 /// A line of the canonical text.
 enum Line<'a> {
     Default,
-    ArchDefault(Arch, Verdict),
+    AbiDefault(Abi, Action),
     Rule(&'a Rule),
 }
 
 /// The architectures that have a default of their own, in order.
 fn own_defaults(
-    defaults: &[Option<Verdict>; Arch::ALL.len()],
-) -> impl Iterator<Item = (Arch, Verdict)> + '_ {
-    Arch::ALL
+    defaults: &[Option<Action>; Abi::ALL.len()],
+) -> impl Iterator<Item = (Abi, Action)> + '_ {
+    Abi::ALL
         .into_iter()
-        .filter_map(|arch| Some((arch, defaults[arch as usize]?)))
+        .filter_map(|abi| Some((abi, defaults[abi as usize]?)))
 }
 
 /// The line of the first rule: those of the defaults come before.
-pub(super) fn first_rule(defaults: &[Option<Verdict>; Arch::ALL.len()]) -> usize {
+pub(super) fn first_rule(defaults: &[Option<Action>; Abi::ALL.len()]) -> usize {
     1 + own_defaults(defaults).count()
 }
 
 /// The line that has the default of an architecture.
-pub(super) fn default_line(defaults: &[Option<Verdict>; Arch::ALL.len()], arch: Arch) -> usize {
-    let own = own_defaults(defaults).position(|(a, _)| a == arch);
+pub(super) fn default_line(defaults: &[Option<Action>; Abi::ALL.len()], abi: Abi) -> usize {
+    let own = own_defaults(defaults).position(|(a, _)| a == abi);
     own.map_or(0, |i| i + 1)
 }
 
 impl RuleSet {
-    /// The line that allows a call, if none gives another verdict: nothing is to be done or counted
+    /// The line that allows a call, if none gives another action: nothing is to be done or counted
     /// but the line's hit. Only for calls that rules can name.
     #[inline(always)]
-    pub(crate) fn line_that_allows(&self, arch: Arch, nr: i32, call: &impl Call) -> Option<usize> {
-        match self.table.get_named(arch, nr)?.kind() {
+    pub(crate) fn allows(&self, abi: Abi, nr: i32, call: &impl Call) -> Option<usize> {
+        match self.table.get_named(abi, nr)?.kind() {
             Kind::Allow(line) => Some(line),
-            Kind::Single(group) => {
-                let group = self.groups.get(group)?;
-                let condition = self.conditions.get(usize::from(group.condition))?;
-                match group.otherwise.kind() {
+            Kind::Single(bundle) => {
+                let bundle = self.bundles.get(bundle)?;
+                let condition = self.conditions.get(usize::from(bundle.condition))?;
+                match bundle.otherwise.kind() {
                     Kind::Allow(line) if !condition.holds(call) => Some(line),
                     _ => None,
                 }
@@ -118,40 +118,52 @@ impl RuleSet {
         }
     }
 
-    /// The rule without conditions that alone decides about a call that rules can name, and its
-    /// line, if one does.
-    #[inline]
-    pub(crate) fn rule_that_decides(&self, arch: Arch, nr: i32) -> Option<(usize, Verdict)> {
-        match self.table.get_named(arch, nr)?.kind() {
+    /// Judges a call that rules can name and that one without conditions decides about, if it is one:
+    /// [`Self::judge`] finds the same, later.
+    #[inline(always)]
+    pub(crate) fn judge_constant(&self, abi: Abi, nr: i32) -> Option<Judgement> {
+        match self.table.get_named(abi, nr)?.kind() {
             Kind::Constant(line) => {
                 let rule = self.rules.get(line.checked_sub(self.first_rule)?)?;
-                Some((line, *self.verdicts.get(usize::from(rule.body))?))
+                Some(Judgement {
+                    action: *self.actions.get(usize::from(rule.body))?,
+                    line: Some(line),
+                })
             }
             _ => None,
         }
     }
 
     /// Judges a call.
-    pub(crate) fn judge(&self, arch: Arch, nr: i32, call: &impl Call) -> Judgement {
-        match self.table.get(arch, nr).kind() {
+    ///
+    /// `count` counts the call for the rule with this counter, and says which one it is, from 1. Where
+    /// that fails the call is not judged.
+    pub(crate) fn judge<E>(
+        &self,
+        abi: Abi,
+        nr: i32,
+        call: &impl Call,
+        count: impl Fn(usize) -> Result<u64, E>,
+    ) -> Result<Judgement, E> {
+        Ok(match self.table.get(abi, nr).kind() {
             Kind::Allow(line) | Kind::Constant(line) => self.judge_by(line),
-            Kind::Group(group) | Kind::Single(group) => match self.groups.get(group) {
-                Some(group) => self.judge_by_group(group, call),
+            Kind::Bundle(bundle) | Kind::Single(bundle) => match self.bundles.get(bundle) {
+                Some(bundle) => return self.judge_by_bundle(bundle, call, count),
                 None => self.judge_by(0),
             },
             Kind::Unjudged => Judgement {
-                verdict: Verdict::Allow,
+                action: Action::Allow,
                 line: None,
             },
-        }
+        })
     }
 
     #[inline]
     fn judge_by(&self, line: usize) -> Judgement {
         let rule = line.checked_sub(self.first_rule);
         Judgement {
-            verdict: match rule.and_then(|rule| self.rules.get(rule)) {
-                Some(rule) => self.verdict(rule),
+            action: match rule.and_then(|rule| self.rules.get(rule)) {
+                Some(rule) => self.action(rule),
                 None => self.default_of_line(line),
             },
             line: Some(line),
@@ -159,8 +171,13 @@ impl RuleSet {
     }
 
     #[inline(never)]
-    fn judge_by_group(&self, group: &Group, call: &impl Call) -> Judgement {
-        let otherwise = match group.otherwise.kind() {
+    fn judge_by_bundle<E>(
+        &self,
+        bundle: &Bundle,
+        call: &impl Call,
+        count: impl Fn(usize) -> Result<u64, E>,
+    ) -> Result<Judgement, E> {
+        let otherwise = match bundle.otherwise.kind() {
             Kind::Allow(line) | Kind::Constant(line) => line,
             _ => 0,
         };
@@ -169,10 +186,10 @@ impl RuleSet {
         if otherwise >= self.first_rule {
             best = Some(self.judge_by(otherwise));
         }
-        for conditional in self.members_of(group) {
-            if self.holds(conditional, call) {
+        for conditional in self.members_of(bundle) {
+            if self.holds(conditional, call, &count)? {
                 let judgement = Judgement {
-                    verdict: self.verdict_at(conditional.verdict),
+                    action: self.action_at(conditional.action),
                     line: Some(self.first_rule + usize::from(conditional.rule)),
                 };
                 if best.is_none_or(|best| judgement.beats(&best)) {
@@ -180,16 +197,16 @@ impl RuleSet {
                 }
             }
         }
-        match best {
+        Ok(match best {
             Some(best) => best,
             None => self.judge_by(otherwise),
-        }
+        })
     }
 
-    /// The conditional rules of a group.
+    /// The conditional rules of a bundle.
     #[inline]
-    fn members_of(&self, group: &Group) -> impl Iterator<Item = &Conditional> + '_ {
-        let mut next = Some(usize::from(group.first_member));
+    fn members_of(&self, bundle: &Bundle) -> impl Iterator<Item = &Conditional> + '_ {
+        let mut next = Some(usize::from(bundle.first_member));
         core::iter::from_fn(move || {
             let at = next?;
             let member = *self.members.get(at)?;
@@ -198,15 +215,22 @@ impl RuleSet {
         })
     }
 
-    /// Whether a rule is to give its verdict on a call, which is counted if it is to be.
+    /// Whether a rule is to give its action on a call, which is counted if it is to be.
     #[inline]
-    fn holds(&self, conditional: &Conditional, call: &impl Call) -> bool {
+    fn holds<E>(
+        &self,
+        conditional: &Conditional,
+        call: &impl Call,
+        count: impl Fn(usize) -> Result<u64, E>,
+    ) -> Result<bool, E> {
         let mut conditions = self.conditions_of(conditional).iter();
-        conditions.all(|condition| condition.holds(call))
-            && match self.when_of(conditional) {
-                Some((counter, when)) => when.holds(call.count(counter)),
-                None => true,
-            }
+        if !conditions.all(|condition| condition.holds(call)) {
+            return Ok(false);
+        }
+        match self.when_of(conditional) {
+            Some((counter, when)) => Ok(when.holds(count(counter)?)),
+            None => Ok(true),
+        }
     }
 
     fn line(&self, line: usize) -> Line<'_> {
@@ -215,16 +239,16 @@ impl RuleSet {
             return Line::Rule(rule);
         }
         let own = line.checked_sub(1);
-        match own.and_then(|i| own_defaults(&self.arch_defaults).nth(i)) {
-            Some((arch, verdict)) => Line::ArchDefault(arch, verdict),
+        match own.and_then(|i| own_defaults(&self.abi_defaults).nth(i)) {
+            Some((abi, action)) => Line::AbiDefault(abi, action),
             None => Line::Default,
         }
     }
 
     #[inline(never)]
-    fn default_of_line(&self, line: usize) -> Verdict {
+    fn default_of_line(&self, line: usize) -> Action {
         match self.line(line) {
-            Line::ArchDefault(_, verdict) => verdict,
+            Line::AbiDefault(_, action) => action,
             _ => self.default,
         }
     }
@@ -237,18 +261,18 @@ impl RuleSet {
     }
 
     #[inline]
-    fn verdict_at(&self, index: u16) -> Verdict {
+    fn action_at(&self, index: u16) -> Action {
         // All indices are valid; nothing weaker may come of it if one were not.
-        match self.verdicts.get(usize::from(index)) {
-            Some(verdict) => *verdict,
-            None => Verdict::KillProcess,
+        match self.actions.get(usize::from(index)) {
+            Some(action) => *action,
+            None => Action::KillProcess,
         }
     }
 
     #[inline]
-    fn verdict(&self, rule: &Rule) -> Verdict {
-        let index = self.conditional_of(rule).map_or(rule.body, |c| c.verdict);
-        self.verdict_at(index)
+    fn action(&self, rule: &Rule) -> Action {
+        let index = self.conditional_of(rule).map_or(rule.body, |c| c.action);
+        self.action_at(index)
     }
 
     #[inline]
@@ -264,7 +288,7 @@ impl RuleSet {
         Some((counter, *self.whens.get(counter)?))
     }
 
-    /// How many counters [`Call::count`] may be asked for.
+    /// How many counters [`Self::judge`] may ask for.
     pub(crate) fn nr_counters(&self) -> usize {
         self.whens.len()
     }
@@ -278,17 +302,17 @@ impl RuleSet {
     pub(crate) fn fmt_line(&self, line: usize, out: &mut impl fmt::Write) -> fmt::Result {
         let rule = match self.line(line) {
             Line::Default => return write!(out, "default {}", self.default),
-            Line::ArchDefault(arch, verdict) => {
-                return write!(out, "default arch {} {verdict}", arch.name())
+            Line::AbiDefault(abi, action) => {
+                return write!(out, "default arch {} {action}", abi.name())
             }
             Line::Rule(rule) => rule,
         };
-        write!(out, "{}", WithArch(rule.calls))?;
+        write!(out, "{}", WithAbi(rule.calls))?;
         let conditional = self.conditional_of(rule);
         for condition in conditional.map_or(&[][..], |c| self.conditions_of(c)) {
             write!(out, " {condition}")?;
         }
-        write!(out, " {}", self.verdict(rule))?;
+        write!(out, " {}", self.action(rule))?;
         match conditional.and_then(|c| self.when_of(c)) {
             Some((_, when)) => write!(out, "{when}"),
             None => Ok(()),
@@ -301,19 +325,19 @@ impl RuleSet {
         size_of::<Self>()
             + super::table::SIZE
             + self.rules.size()
-            + self.verdicts.size()
+            + self.actions.size()
             + self.conditional.size()
             + self.conditions.size()
             + self.whens.size()
-            + self.groups.size()
+            + self.bundles.size()
             + self.members.size()
     }
 }
 
 impl Judgement {
-    /// The stricter verdict wins, the first of equals.
+    /// The stricter action wins, the first of equals.
     fn beats(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.verdict.strictness(), other.verdict.strictness());
+        let (ours, theirs) = (self.action.strictness(), other.action.strictness());
         ours > theirs || (ours == theirs && self.line < other.line)
     }
 }

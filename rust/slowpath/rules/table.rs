@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One entry for each syscall, so that one look-up judges most calls.
+//! One slot for each syscall, so that one look-up judges most calls.
 
 use super::{
-    arch::Arch,
+    abi::Abi,
     list::NoMemory,
     names::NR_SYSCALLS, //
 };
@@ -12,17 +12,17 @@ use super::{
 ///
 /// Packed: the high bits have the kind, the others an index.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry(u16);
+pub(super) struct Slot(u16);
 
-/// What an [`Entry`] says.
+/// What a [`Slot`] says.
 pub(super) enum Kind {
     /// The line decides, whatever the arguments are; it allows the call.
     Allow(usize),
     /// The line decides, whatever the arguments are.
     Constant(usize),
-    /// The group's rules are to be looked at.
-    Group(usize),
-    /// The same, of a group of one rule with one condition.
+    /// The bundle's rules are to be looked at.
+    Bundle(usize),
+    /// The same, of a bundle of one rule with one condition.
     Single(usize),
     /// Such calls are never judged.
     Unjudged,
@@ -30,10 +30,10 @@ pub(super) enum Kind {
 
 const KIND_SHIFT: u32 = 13;
 
-/// Lines and groups that an entry can name.
+/// Lines and bundles that a slot can name.
 pub(super) const MAX_INDEX: usize = 1 << KIND_SHIFT;
 
-impl Entry {
+impl Slot {
     pub(super) const UNJUDGED: Self = Self(4 << KIND_SHIFT);
 
     pub(super) fn line(line: usize, allows: bool) -> Self {
@@ -41,14 +41,14 @@ impl Entry {
         Self(u16::from(!allows) << KIND_SHIFT | line as u16)
     }
 
-    pub(super) fn group(group: usize) -> Self {
+    pub(super) fn bundle(bundle: usize) -> Self {
         // CAST: Groups are limited to `MAX_INDEX`.
-        Self(2 << KIND_SHIFT | group as u16)
+        Self(2 << KIND_SHIFT | bundle as u16)
     }
 
-    pub(super) fn single(group: usize) -> Self {
+    pub(super) fn single(bundle: usize) -> Self {
         // CAST: As above.
-        Self(3 << KIND_SHIFT | group as u16)
+        Self(3 << KIND_SHIFT | bundle as u16)
     }
 
     #[inline]
@@ -57,33 +57,33 @@ impl Entry {
         match self.0 >> KIND_SHIFT {
             0 => Kind::Allow(index),
             1 => Kind::Constant(index),
-            2 => Kind::Group(index),
+            2 => Kind::Bundle(index),
             3 => Kind::Single(index),
             _ => Kind::Unjudged,
         }
     }
 }
 
-type Entries = [[Entry; NR_SYSCALLS]; Arch::ALL.len()];
+type Slots = [[Slot; NR_SYSCALLS]; Abi::ALL.len()];
 
 #[cfg(CONFIG_RUST)]
-type Boxed = kernel::prelude::KBox<Entries>;
+type Boxed = kernel::prelude::KBox<Slots>;
 #[cfg(not(CONFIG_RUST))]
-type Boxed = std::boxed::Box<Entries>;
+type Boxed = std::boxed::Box<Slots>;
 
-/// The entries of every architecture.
+/// The slots of every architecture.
 pub(super) struct Table {
-    entries: Boxed,
+    slots: Boxed,
     /// For numbers that are in no table.
-    rest: [Entry; Arch::ALL.len()],
+    rest: [Slot; Abi::ALL.len()],
 }
 
 impl Table {
-    pub(super) fn new(rest: [Entry; Arch::ALL.len()]) -> Result<Self, NoMemory> {
-        let entries = Self::allocate()?;
-        let mut table = Self { entries, rest };
-        for arch in Arch::ALL {
-            table.entries[arch as usize].fill(rest[arch as usize]);
+    pub(super) fn new(rest: [Slot; Abi::ALL.len()]) -> Result<Self, NoMemory> {
+        let slots = Self::allocate()?;
+        let mut table = Self { slots, rest };
+        for abi in Abi::ALL {
+            table.slots[abi as usize].fill(rest[abi as usize]);
         }
         Ok(table)
     }
@@ -92,37 +92,37 @@ impl Table {
     fn allocate() -> Result<Boxed, NoMemory> {
         use kernel::prelude::*;
 
-        let entries = pin_init::init_array_from_fn(|_| pin_init::init_array_from_fn(|_| Entry(0)));
-        KBox::init(entries, GFP_KERNEL).map_err(|_: Error| NoMemory)
+        let slots = pin_init::init_array_from_fn(|_| pin_init::init_array_from_fn(|_| Slot(0)));
+        KBox::init(slots, GFP_KERNEL).map_err(|_: Error| NoMemory)
     }
 
     #[cfg(not(CONFIG_RUST))]
     fn allocate() -> Result<Boxed, NoMemory> {
         Ok(std::boxed::Box::new(
-            [[Entry(0); NR_SYSCALLS]; Arch::ALL.len()],
+            [[Slot(0); NR_SYSCALLS]; Abi::ALL.len()],
         ))
     }
 
     #[inline]
-    pub(super) fn get(&self, arch: Arch, nr: i32) -> Entry {
+    pub(super) fn get(&self, abi: Abi, nr: i32) -> Slot {
         // CAST: A negative number becomes one that is out of range.
-        let entry = self.entries[arch as usize].get(nr as u32 as usize);
-        *entry.unwrap_or(&self.rest[arch as usize])
+        let slot = self.slots[abi as usize].get(nr as u32 as usize);
+        *slot.unwrap_or(&self.rest[abi as usize])
     }
 
-    /// The entry of a number that rules can name, if it is one.
+    /// The slot of a number that rules can name, if it is one.
     #[inline]
-    pub(super) fn get_named(&self, arch: Arch, nr: i32) -> Option<Entry> {
+    pub(super) fn get_named(&self, abi: Abi, nr: i32) -> Option<Slot> {
         // CAST: A negative number becomes one that is out of range.
-        self.entries[arch as usize].get(nr as u32 as usize).copied()
+        self.slots[abi as usize].get(nr as u32 as usize).copied()
     }
 
-    /// The entry of a number that a rule can name.
-    pub(super) fn get_mut(&mut self, arch: Arch, nr: u16) -> Option<&mut Entry> {
-        self.entries[arch as usize].get_mut(usize::from(nr))
+    /// The slot of a number that a rule can name.
+    pub(super) fn get_mut(&mut self, abi: Abi, nr: u16) -> Option<&mut Slot> {
+        self.slots[abi as usize].get_mut(usize::from(nr))
     }
 }
 
-/// The memory of the entries, in bytes.
+/// The memory of the slots, in bytes.
 #[cfg(not(CONFIG_RUST))]
-pub(super) const SIZE: usize = size_of::<Entries>();
+pub(super) const SIZE: usize = size_of::<Slots>();

@@ -12,7 +12,7 @@ mod rules;
 mod check;
 
 use libfuzzer_sys::fuzz_target;
-use rules::Arch;
+use rules::Abi;
 
 // Up to a zero, the input is the text; what follows are arguments.
 fuzz_target!(|input: &[u8]| {
@@ -25,6 +25,6 @@ fuzz_target!(|input: &[u8]| {
     });
     let arguments = std::array::from_fn(|_| values.next().unwrap_or_default());
     let numbers = (-1..=560).chain([i32::MIN, i32::MAX]);
-    let calls = numbers.flat_map(|nr| Arch::ALL.map(|arch| (arch, nr, arguments)));
+    let calls = numbers.flat_map(|nr| Abi::ALL.map(|abi| (abi, nr, arguments)));
     check::check(text, calls);
 });

@@ -2,8 +2,8 @@
 
 //! What holds for any text whatever, for the tests and for the fuzzer.
 
-use crate::rules::{Arch, Call, Judgement, ParseError, RuleSet, Verdict};
-use std::cell::RefCell;
+use crate::rules::{Abi, Action, Call, Judgement, ParseError, RuleSet};
+use std::{cell::RefCell, convert::Infallible};
 
 /// Who makes calls: the arguments of the next one, and how many each rule has counted.
 pub(crate) struct Caller {
@@ -20,35 +20,44 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Judges a call, and counts it.
+    pub(crate) fn judge(&self, set: &RuleSet, abi: Abi, nr: i32) -> Judgement {
+        let count = |counter: usize| {
+            let count = &mut self.counts.borrow_mut()[counter];
+            *count += 1;
+            Ok::<u64, Infallible>(*count)
+        };
+        set.judge(abi, nr, self, count)
+            .unwrap_or_else(|never| match never {})
+    }
+}
+
 impl Call for Caller {
     fn argument(&self, index: u8) -> u64 {
         self.arguments[usize::from(index)]
     }
-
-    fn count(&self, counter: usize) -> u64 {
-        let count = &mut self.counts.borrow_mut()[counter];
-        *count += 1;
-        *count
-    }
 }
 
 /// Judges a call, and makes sure that the short ways to do so agree.
-pub(crate) fn judge(set: &RuleSet, arch: Arch, nr: i32, caller: &Caller) -> Judgement {
-    let allowed = set.line_that_allows(arch, nr, caller);
-    let decided = set.rule_that_decides(arch, nr);
-    assert!(allowed.is_none() || decided.is_none());
+pub(crate) fn judge(set: &RuleSet, abi: Abi, nr: i32, caller: &Caller) -> Judgement {
+    let allowed = set.allows(abi, nr, caller).map(|line| Judgement {
+        action: Action::Allow,
+        line: Some(line),
+    });
+    let constant = set.judge_constant(abi, nr);
+    assert!(allowed.is_none() || constant.is_none());
     let before = caller.counts.clone();
-    let judgement = set.judge(arch, nr, caller);
-    if let Some((line, verdict)) = allowed.map(|line| (line, Verdict::Allow)).or(decided) {
-        let line = Some(line);
-        assert_eq!(judgement, Judgement { verdict, line });
+    let judgement = caller.judge(set, abi, nr);
+    if let Some(short) = allowed.or(constant) {
+        assert_eq!(judgement, short);
         assert_eq!(caller.counts, before);
     }
     judgement
 }
 
 /// A text is refused at a place in it; or its canonical text is the same policy.
-pub(crate) fn check(text: &[u8], calls: impl Iterator<Item = (Arch, i32, [u64; 6])>) {
+pub(crate) fn check(text: &[u8], calls: impl Iterator<Item = (Abi, i32, [u64; 6])>) {
     let set = match RuleSet::parse(text) {
         Ok(set) => set,
         Err(ParseError::Syntax(place) | ParseError::TooBig(place)) => {
@@ -68,11 +77,11 @@ pub(crate) fn check(text: &[u8], calls: impl Iterator<Item = (Arch, i32, [u64; 6
     assert_eq!(again.to_string(), canonical);
 
     let (mut caller, mut caller_again) = (Caller::new(&set), Caller::new(&again));
-    for (arch, nr, arguments) in calls {
+    for (abi, nr, arguments) in calls {
         caller.arguments = arguments;
         caller_again.arguments = arguments;
-        let judgement = judge(&set, arch, nr, &caller);
-        assert_eq!(judge(&again, arch, nr, &caller_again), judgement);
+        let judgement = judge(&set, abi, nr, &caller);
+        assert_eq!(judge(&again, abi, nr, &caller_again), judgement);
         assert!(judgement.line.is_none_or(|line| line < set.nr_lines()));
     }
     assert_eq!(caller.counts, caller_again.counts);

@@ -2,6 +2,7 @@
 
 //! Tests of the rule engine.
 
+mod actions;
 mod conditions;
 mod errors;
 mod generators;
@@ -10,7 +11,6 @@ mod properties;
 mod reference;
 mod scopes;
 mod texts;
-mod verdicts;
 mod writing;
 
 /// The kernel's names, for the reference.
@@ -20,7 +20,7 @@ mod names {
 
 use crate::{
     check::{self, Caller},
-    rules::{Arch, Judgement, RuleSet, Verdict},
+    rules::{Abi, Action, Judgement, RuleSet},
 };
 
 // The numbers on x86_64.
@@ -28,7 +28,7 @@ const GETPID: i32 = 39;
 const GETPPID: i32 = 110;
 const OPENAT: i32 = 257;
 
-/// A way to give each verdict, the most lenient first; for a rule for getppid.
+/// A way to give each action, the most lenient first; for a rule for getppid.
 const VERDICTS: [&str; 13] = [
     "allow",
     "log",
@@ -50,18 +50,18 @@ fn parse(text: &str) -> RuleSet {
 }
 
 /// Judges the first call that is made.
-fn judge(set: &RuleSet, arch: Arch, nr: i32, arguments: [u64; 6]) -> Judgement {
+fn judge(set: &RuleSet, abi: Abi, nr: i32, arguments: [u64; 6]) -> Judgement {
     let mut caller = Caller::new(set);
     caller.arguments = arguments;
-    check::judge(set, arch, nr, &caller)
+    check::judge(set, abi, nr, &caller)
 }
 
 /// What becomes of a call that has no arguments.
-fn verdict_on(text: &str, arch: Arch, nr: i32) -> Verdict {
-    judge(&parse(text), arch, nr, [0; 6]).verdict
+fn action_on(text: &str, abi: Abi, nr: i32) -> Action {
+    judge(&parse(text), abi, nr, [0; 6]).action
 }
 
 /// What becomes of a call on x86_64.
-fn verdict(text: &str, nr: i32) -> Verdict {
-    verdict_on(text, Arch::X86_64, nr)
+fn action(text: &str, nr: i32) -> Action {
+    action_on(text, Abi::X86_64, nr)
 }

@@ -2,10 +2,10 @@
 
 //! Which calls a rule is for: by their arguments, and by how many there were.
 
-use super::{judge, parse, verdict, GETPID, GETPPID};
+use super::{action, judge, parse, GETPID, GETPPID};
 use crate::{
     check::Caller,
-    rules::{Arch, Call, Verdict},
+    rules::{Abi, Action, Call, Judgement},
 };
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -14,7 +14,7 @@ const MAX: u64 = u64::MAX;
 /// Whether a condition holds for the first argument.
 fn holds(condition: &str, argument: u64) -> bool {
     let set = parse(&format!("getppid arg0 {condition} log"));
-    judge(&set, Arch::X86_64, GETPPID, [argument, 0, 0, 0, 0, 0]).verdict == Verdict::Log
+    judge(&set, Abi::X86_64, GETPPID, [argument, 0, 0, 0, 0, 0]).action == Action::Log
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_condition_is_of_its_argument_only() {
         for other in 0..6 {
             let mut arguments = [0; 6];
             arguments[other] = 7;
-            let is_logged = judge(&set, Arch::X86_64, GETPPID, arguments).verdict == Verdict::Log;
+            let is_logged = judge(&set, Abi::X86_64, GETPPID, arguments).action == Action::Log;
             assert_eq!(is_logged, other == argument);
         }
     }
@@ -109,84 +109,84 @@ fn all_conditions_of_a_rule_must_hold() {
         (3, 2, false),
         (4, 1, false),
     ] {
-        let judgement = judge(&set, Arch::X86_64, GETPPID, [first, 0, 0, 0, 0, last]);
-        assert_eq!(judgement.verdict == Verdict::Log, want, "{first} {last}");
+        let judgement = judge(&set, Abi::X86_64, GETPPID, [first, 0, 0, 0, 0, last]);
+        assert_eq!(judgement.action == Action::Log, want, "{first} {last}");
     }
 }
 
 #[test]
 fn where_no_condition_holds_the_other_rules_decide() {
     for (text, held, otherwise) in [
-        ("getppid arg0 == 1 log", Verdict::Log, Verdict::Allow),
+        ("getppid arg0 == 1 log", Action::Log, Action::Allow),
         (
             "getppid arg0 == 1 log\ndefault trap",
-            Verdict::Log,
-            Verdict::Trap(0),
+            Action::Log,
+            Action::Trap(0),
         ),
         (
             "getppid arg0 == 1 allow\ndefault trap",
-            Verdict::Allow,
-            Verdict::Trap(0),
+            Action::Allow,
+            Action::Trap(0),
         ),
         (
             "getppid arg0 == 1 allow\ndefault arch x86_64 trap",
-            Verdict::Allow,
-            Verdict::Trap(0),
+            Action::Allow,
+            Action::Trap(0),
         ),
         (
             "getppid arg0 == 1 allow\ngetppid trap",
-            Verdict::Trap(0),
-            Verdict::Trap(0),
+            Action::Trap(0),
+            Action::Trap(0),
         ),
         (
             "getppid trap\ngetppid arg0 == 1 allow",
-            Verdict::Trap(0),
-            Verdict::Trap(0),
+            Action::Trap(0),
+            Action::Trap(0),
         ),
         (
             "getppid arg0 == 1 trap\ngetppid log",
-            Verdict::Trap(0),
-            Verdict::Log,
+            Action::Trap(0),
+            Action::Log,
         ),
         (
             "getppid allow\ngetppid arg0 == 1 trap\ndefault log",
-            Verdict::Trap(0),
-            Verdict::Allow,
+            Action::Trap(0),
+            Action::Allow,
         ),
         (
             "getppid arg0 == 1 log\ngetppid arg0 != 1 trap",
-            Verdict::Log,
-            Verdict::Trap(0),
+            Action::Log,
+            Action::Trap(0),
         ),
         (
             "getppid arg0 == 1 log\ngetppid arg0 >= 1 trap",
-            Verdict::Trap(0),
-            Verdict::Allow,
+            Action::Trap(0),
+            Action::Allow,
         ),
         (
             "getppid arg0 < 2 log\ngetppid arg0 == 1 trap",
-            Verdict::Trap(0),
-            Verdict::Log,
+            Action::Trap(0),
+            Action::Log,
         ),
         (
             "getppid allow when 2\ndefault trap",
-            Verdict::Trap(0),
-            Verdict::Trap(0),
+            Action::Trap(0),
+            Action::Trap(0),
         ),
         (
             "getppid allow when 1\ndefault trap",
-            Verdict::Allow,
-            Verdict::Allow,
+            Action::Allow,
+            Action::Allow,
         ),
     ] {
         let set = parse(text);
         for (argument, want) in [(1, held), (0, otherwise)] {
-            let judgement = judge(&set, Arch::X86_64, GETPPID, [argument, 0, 0, 0, 0, 0]);
-            assert_eq!(judgement.verdict, want, "{text}: {argument}");
+            let judgement = judge(&set, Abi::X86_64, GETPPID, [argument, 0, 0, 0, 0, 0]);
+            assert_eq!(judgement.action, want, "{text}: {argument}");
         }
         assert_eq!(
-            judge(&set, Arch::X86_64, GETPID, [1; 6]).verdict,
-            verdict(text, GETPID)
+            judge(&set, Abi::X86_64, GETPID, [1; 6]).action,
+            action(text, GETPID)
         );
     }
 }
@@ -196,7 +196,7 @@ fn logged(text: &str, calls: u64) -> Vec<u64> {
     let set = parse(text);
     let caller = Caller::new(&set);
     (1..=calls)
-        .filter(|_| set.judge(Arch::X86_64, GETPPID, &caller).verdict == Verdict::Log)
+        .filter(|_| caller.judge(&set, Abi::X86_64, GETPPID).action == Action::Log)
         .collect()
 }
 
@@ -241,8 +241,8 @@ fn counts_go_beyond_32_bits() {
         let set = parse(&format!("getppid log when {when}"));
         let caller = Caller::new(&set);
         caller.counts.borrow_mut()[0] = count - 1;
-        let verdict = set.judge(Arch::X86_64, GETPPID, &caller).verdict;
-        assert_eq!(verdict == Verdict::Log, want, "{when}: {count}");
+        let action = caller.judge(&set, Abi::X86_64, GETPPID).action;
+        assert_eq!(action == Action::Log, want, "{when}: {count}");
     }
 }
 
@@ -250,14 +250,14 @@ fn counts_go_beyond_32_bits() {
 fn a_rule_counts_what_its_conditions_hold_for() {
     let set = parse("getppid arg0 == 1 log when 2\ngetppid arg0 <= 1 trap when 4+");
     let mut caller = Caller::new(&set);
-    let mut verdicts = Vec::new();
+    let mut actions = Vec::new();
     for argument in [1, 2, 0, 2, 1, 1, 0, 2] {
         caller.arguments[0] = argument;
-        verdicts.push(set.judge(Arch::X86_64, GETPPID, &caller).verdict);
+        actions.push(caller.judge(&set, Abi::X86_64, GETPPID).action);
     }
-    let (allow, log, trap) = (Verdict::Allow, Verdict::Log, Verdict::Trap(0));
+    let (allow, log, trap) = (Action::Allow, Action::Log, Action::Trap(0));
     assert_eq!(
-        verdicts,
+        actions,
         [allow, allow, allow, allow, log, trap, trap, allow]
     );
     assert_eq!(*caller.counts.borrow(), [3, 5]);
@@ -273,7 +273,7 @@ fn a_rule_counts_even_where_a_stricter_one_decides() {
     }
     let set = parse("getppid log when 1\ngetppid trap");
     let caller = Caller::new(&set);
-    set.judge(Arch::X86_64, GETPPID, &caller);
+    caller.judge(&set, Abi::X86_64, GETPPID);
     assert_eq!(*caller.counts.borrow(), [1]);
 }
 
@@ -281,16 +281,16 @@ fn a_rule_counts_even_where_a_stricter_one_decides() {
 fn a_rule_counts_the_calls_of_every_architecture() {
     let set = parse("getppid log when 3\ngetppid arch i386 trap when 2");
     let caller = Caller::new(&set);
-    let verdicts = [
-        (Arch::X86_64, 110),
-        (Arch::X32, 110),
-        (Arch::I386, 64),
-        (Arch::X32, 110),
-        (Arch::I386, 64),
+    let actions = [
+        (Abi::X86_64, 110),
+        (Abi::X32, 110),
+        (Abi::I386, 64),
+        (Abi::X32, 110),
+        (Abi::I386, 64),
     ];
-    let verdicts = verdicts.map(|(arch, nr)| set.judge(arch, nr, &caller).verdict);
-    let (allow, log, trap) = (Verdict::Allow, Verdict::Log, Verdict::Trap(0));
-    assert_eq!(verdicts, [allow, allow, log, allow, trap]);
+    let actions = actions.map(|(abi, nr)| caller.judge(&set, abi, nr).action);
+    let (allow, log, trap) = (Action::Allow, Action::Log, Action::Trap(0));
+    assert_eq!(actions, [allow, allow, log, allow, trap]);
     assert_eq!(*caller.counts.borrow(), [5, 2]);
 }
 
@@ -303,10 +303,12 @@ impl Call for Asked {
         self.0.borrow_mut().insert(index);
         0
     }
+}
 
-    fn count(&self, counter: usize) -> u64 {
+impl Asked {
+    fn count(&self, counter: usize) -> Result<u64, ()> {
         self.1.borrow_mut().push(counter);
-        1
+        Ok(1)
     }
 }
 
@@ -324,7 +326,8 @@ fn only_what_conditions_look_at_is_asked_for() {
         (4, &[], &[]),
     ] {
         let asked = Asked::default();
-        set.judge(Arch::X86_64, nr, &asked);
+        set.judge(Abi::X86_64, nr, &asked, |counter| asked.count(counter))
+            .unwrap();
         assert!(asked.0.into_inner().iter().eq(arguments), "{nr}");
         assert_eq!(asked.1.into_inner(), counters, "{nr}");
     }
@@ -336,29 +339,43 @@ fn what_needs_no_counting_is_known_without_judging() {
         "default arch i386 trap\nread allow\nwrite allow\nwrite arg0 == 1 log\nopen log\n
          close allow when 2\nmmap arg0 == 2 allow when 2\npoll log\npoll arg0 == 1 allow",
     );
-    for (arch, nr, argument, allowed, decided) in [
-        (Arch::X86_64, 0, 0, Some(2), None),
-        (Arch::X86_64, 1, 0, Some(3), None),
-        (Arch::X86_64, 1, 1, None, None),
-        (Arch::X86_64, 2, 0, None, Some((5, Verdict::Log))),
-        (Arch::X86_64, 3, 0, None, None),
-        (Arch::X86_64, 9, 1, Some(0), None),
-        (Arch::X86_64, 9, 2, None, None),
-        (Arch::X86_64, 7, 0, None, None),
-        (Arch::X86_64, 7, 1, None, None),
-        (Arch::X86_64, GETPID, 0, Some(0), None),
-        (Arch::X86_64, 219, 0, None, None),
-        (Arch::X86_64, -1, 0, None, None),
-        (Arch::X86_64, 560, 0, None, None),
-        (Arch::I386, 3, 0, Some(2), None),
-        (Arch::I386, 5, 0, None, Some((5, Verdict::Log))),
-        (Arch::I386, 20, 0, None, None),
+    for (abi, nr, argument, allowed, logged) in [
+        (Abi::X86_64, 0, 0, Some(2), None),
+        (Abi::X86_64, 1, 0, Some(3), None),
+        (Abi::X86_64, 1, 1, None, None),
+        (Abi::X86_64, 2, 0, None, Some(5)),
+        (Abi::X86_64, 3, 0, None, None),
+        (Abi::X86_64, 9, 1, Some(0), None),
+        (Abi::X86_64, 9, 2, None, None),
+        (Abi::X86_64, 7, 0, None, None),
+        (Abi::X86_64, 7, 1, None, None),
+        (Abi::X86_64, GETPID, 0, Some(0), None),
+        (Abi::X86_64, 219, 0, None, None),
+        (Abi::X86_64, -1, 0, None, None),
+        (Abi::X86_64, 560, 0, None, None),
+        (Abi::I386, 3, 0, Some(2), None),
+        (Abi::I386, 5, 0, None, Some(5)),
+        (Abi::I386, 20, 0, None, None),
     ] {
         let mut caller = Caller::new(&set);
         caller.arguments[0] = argument;
-        let got = set.line_that_allows(arch, nr, &caller);
-        assert_eq!(got, allowed, "{arch:?} {nr} {argument}");
-        assert_eq!(set.rule_that_decides(arch, nr), decided, "{arch:?} {nr}");
+        let got = set.allows(abi, nr, &caller);
+        assert_eq!(got, allowed, "{abi:?} {nr} {argument}");
+        let got = set.judge_constant(abi, nr);
+        let want = logged.map(|line| Judgement {
+            action: Action::Log,
+            line: Some(line),
+        });
+        assert_eq!(got, want, "{abi:?} {nr}");
         assert_eq!(*caller.counts.borrow(), [0, 0]);
     }
+}
+
+#[test]
+fn a_call_that_cannot_be_counted_is_not_judged() {
+    let set = parse("read kill_process\nread allow when 2\nwrite errno EPERM");
+    let fail = |_| Err(());
+    let caller = Caller::new(&set);
+    assert_eq!(set.judge(Abi::X86_64, 0, &caller, fail), Err(()));
+    assert!(set.judge(Abi::X86_64, 1, &caller, fail).is_ok());
 }

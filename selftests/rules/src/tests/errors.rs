@@ -2,12 +2,12 @@
 
 //! What is not a policy, and where.
 
-use crate::rules::{ParseError, Place, RuleSet};
+use crate::rules::{Mistake, ParseError, RuleSet};
 
 /// The line, the column and the reason for which a text is refused.
 fn error(text: &[u8]) -> (u32, u32, &'static str) {
     match RuleSet::parse(text) {
-        Err(ParseError::Syntax(Place {
+        Err(ParseError::Syntax(Mistake {
             line,
             column,
             reason,

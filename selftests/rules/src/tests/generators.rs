@@ -4,7 +4,7 @@
 
 use super::{
     names::SYSCALLS,
-    reference::{is_judged, number_of, Condition, Policy, Rule, Syscall, Test, Verdict, When},
+    reference::{is_judged, number_of, Action, Condition, Policy, Rule, Syscall, Test, When},
 };
 use proptest::{option, prelude::*, sample};
 use std::sync::LazyLock;
@@ -43,16 +43,16 @@ fn when() -> impl Strategy<Value = When> {
 
 fn numbered() -> impl Strategy<Value = Syscall> {
     (0..3usize, 0..NR_SYSCALLS)
-        .prop_filter("never judged", |&(arch, nr)| is_judged(arch, nr.into()))
-        .prop_map(|(arch, nr)| Syscall::Numbered(arch, nr))
+        .prop_filter("never judged", |&(abi, nr)| is_judged(abi, nr.into()))
+        .prop_map(|(abi, nr)| Syscall::Numbered(abi, nr))
 }
 
 /// One of these names, or the number of one, or any number.
 fn syscall(names: Vec<usize>) -> impl Strategy<Value = Syscall> {
     prop_oneof![
         5 => sample::select(names.clone()).prop_map(Syscall::Named),
-        4 => (sample::select(names), 0..3usize).prop_map(|(name, arch)| {
-            number_of(name, arch).map_or(Syscall::Named(name), |nr| Syscall::Numbered(arch, nr))
+        4 => (sample::select(names), 0..3usize).prop_map(|(name, abi)| {
+            number_of(name, abi).map_or(Syscall::Named(name), |nr| Syscall::Numbered(abi, nr))
         }),
         1 => numbered(),
     ]
@@ -61,7 +61,7 @@ fn syscall(names: Vec<usize>) -> impl Strategy<Value = Syscall> {
 /// The names that a rule can name.
 static NAMES: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let is_judged = |&name: &usize| {
-        (0..3).all(|arch| number_of(name, arch).is_none_or(|nr| is_judged(arch, nr.into())))
+        (0..3).all(|abi| number_of(name, abi).is_none_or(|nr| is_judged(abi, nr.into())))
     };
     (0..SYSCALLS.len()).filter(is_judged).collect()
 });
@@ -76,19 +76,19 @@ fn target(from: Syscall, choice: sample::Index) -> Syscall {
             let targets: Vec<&usize> = NAMES.iter().filter(is_target).collect();
             Syscall::Named(**choice.get(&targets))
         }
-        Syscall::Numbered(arch, number) => {
+        Syscall::Numbered(abi, number) => {
             let to = choice.index(NR_SYSCALLS.into()) as u16;
-            let to = if is_judged(arch, to.into()) {
+            let to = if is_judged(abi, to.into()) {
                 to
             } else {
                 number
             };
-            Syscall::Numbered(arch, to)
+            Syscall::Numbered(abi, to)
         }
     }
 }
 
-fn default() -> BoxedStrategy<Verdict> {
+fn default() -> BoxedStrategy<Action> {
     let returned = || {
         prop_oneof![any::<i64>(), -600..600i64].prop_filter("means restart", |&v| {
             ![-512, -513, -514, -516].contains(&(v as i32))
@@ -104,38 +104,38 @@ fn default() -> BoxedStrategy<Verdict> {
         0..1u64 << 55
     ];
     prop_oneof![
-        Just(Verdict::Allow),
-        Just(Verdict::Log),
-        returned().prop_map(Verdict::AfterReturn),
-        errno().prop_map(Verdict::AfterErrno),
-        delay.prop_map(Verdict::Delay),
-        returned().prop_map(Verdict::Return),
-        errno().prop_map(Verdict::Errno),
-        (1..=64u8).prop_map(Verdict::Signal),
-        prop_oneof![Just(0), any::<u16>()].prop_map(Verdict::Trap),
-        Just(Verdict::KillThread),
-        Just(Verdict::KillProcess),
+        Just(Action::Allow),
+        Just(Action::Log),
+        returned().prop_map(Action::AfterReturn),
+        errno().prop_map(Action::AfterErrno),
+        delay.prop_map(Action::Delay),
+        returned().prop_map(Action::Return),
+        errno().prop_map(Action::Errno),
+        (1..=64u8).prop_map(Action::Signal),
+        prop_oneof![Just(0), any::<u16>()].prop_map(Action::Trap),
+        Just(Action::KillThread),
+        Just(Action::KillProcess),
     ]
     .boxed()
 }
 
 fn rule(names: Vec<usize>) -> impl Strategy<Value = Rule> {
     syscall(names).prop_flat_map(|syscall| {
-        let verdict = prop_oneof![
+        let action = prop_oneof![
             10 => default(),
-            1 => (0..6usize, value()).prop_map(|(argument, value)| Verdict::Set(argument, value)),
-            1 => any::<sample::Index>().prop_map(move |to| Verdict::Redirect(target(syscall, to))),
+            1 => (0..6usize, value()).prop_map(|(argument, value)| Action::Set(argument, value)),
+            1 => any::<sample::Index>().prop_map(move |to| Action::Redirect(target(syscall, to))),
         ];
         // More conditions might not fit into a line.
         let conditions = prop_oneof![
             2 => Just(Vec::new()),
             3 => prop::collection::vec(condition(), 1..=3),
         ];
-        (conditions, verdict, option::weighted(0.3, when())).prop_map(
-            move |(conditions, verdict, when)| Rule {
+        (conditions, action, option::weighted(0.3, when())).prop_map(
+            move |(conditions, action, when)| Rule {
                 syscall,
                 conditions,
-                verdict,
+                action,
                 when,
             },
         )
@@ -144,15 +144,13 @@ fn rule(names: Vec<usize>) -> impl Strategy<Value = Rule> {
 
 pub(super) fn policy() -> impl Strategy<Value = Policy> {
     let names = prop::collection::vec(sample::select(&NAMES[..]), 1..6);
-    let arch_default = || option::weighted(0.3, default());
-    let arch_defaults = [arch_default(), arch_default(), arch_default()];
+    let abi_default = || option::weighted(0.3, default());
+    let abi_defaults = [abi_default(), abi_default(), abi_default()];
     let rules = names.prop_flat_map(|names| prop::collection::vec(rule(names), 0..30));
-    (option::of(default()), arch_defaults, rules).prop_map(|(default, arch_defaults, rules)| {
-        Policy {
-            default,
-            arch_defaults,
-            rules,
-        }
+    (option::of(default()), abi_defaults, rules).prop_map(|(default, abi_defaults, rules)| Policy {
+        default,
+        abi_defaults,
+        rules,
     })
 }
 
@@ -163,15 +161,15 @@ pub(super) fn call(policy: &Policy, mut bits: u64) -> (usize, i32, [u64; 6]) {
         bits /= n as u64;
         taken as usize
     };
-    let arch = take(3);
+    let abi = take(3);
     let arguments = std::array::from_fn(|_| VALUES[take(VALUES.len())]);
     let any = [i32::MIN, -1, take(600) as i32, i32::MAX][take(8).saturating_sub(4)];
     let nr = match policy.rules.get(take(policy.rules.len() + 2)) {
         None => any,
         Some(rule) => {
-            let numbers = [arch, 0, 1, 2].map(|arch| rule.syscall.number(arch));
+            let numbers = [abi, 0, 1, 2].map(|abi| rule.syscall.number(abi));
             numbers.into_iter().flatten().next().map_or(any, i32::from)
         }
     };
-    (arch, nr, arguments)
+    (abi, nr, arguments)
 }

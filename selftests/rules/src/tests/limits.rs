@@ -3,12 +3,12 @@
 //! How much a policy may have, and how much memory that takes.
 
 use super::{names::SYSCALLS, parse, reference::is_judged};
-use crate::rules::{ParseError, Place, RuleSet, MAX_COUNTERS, MAX_LINE, MAX_RULES, MAX_TEXT};
+use crate::rules::{Mistake, ParseError, RuleSet, MAX_COUNTERS, MAX_LINE, MAX_RULES, MAX_TEXT};
 
 /// The line, the column and the reason for which a text is too big.
 fn too_big(text: &str) -> (usize, usize, &'static str) {
     match RuleSet::parse(text.as_bytes()) {
-        Err(ParseError::TooBig(Place {
+        Err(ParseError::TooBig(Mistake {
             line,
             column,
             reason,
@@ -41,8 +41,8 @@ fn the_last_of_many_rules_decides() {
     let many = "getppid log\nopenat arg0 != 0 log\n".repeat(MAX_RULES / 2 - 1);
     let set = parse(&format!("{many}getppid trap\nopenat arg0 == 0 trap"));
     for nr in [super::GETPPID, super::OPENAT] {
-        let judgement = super::judge(&set, crate::rules::Arch::X86_64, nr, [0; 6]);
-        assert_eq!(judgement.verdict, crate::rules::Verdict::Trap(0));
+        let judgement = super::judge(&set, crate::rules::Abi::X86_64, nr, [0; 6]);
+        assert_eq!(judgement.action, crate::rules::Action::Trap(0));
     }
 }
 
@@ -104,25 +104,25 @@ fn a_text_whose_canonical_text_cannot_be_read_is_refused() {
 fn names() -> impl Iterator<Item = &'static str> + Clone {
     let judged = SYSCALLS
         .iter()
-        .filter(|(_, numbers)| (0..3).all(|arch| is_judged(arch, numbers[arch].into())));
+        .filter(|(_, numbers)| (0..3).all(|abi| is_judged(abi, numbers[abi].into())));
     judged.map(|(name, _)| *name)
 }
 
 #[test]
 fn constant_rules_fit_into_8_kib() {
     // Rules by name, so for each architecture that has it, of as many names as there are; with a
-    // default for each architecture, and few verdicts, for each is stored once.
+    // default for each architecture, and few actions, for each is stored once.
     for count in [0, 1, 100, 1000] {
         let mut text = String::from("default log\n");
-        for arch in ["x86_64", "i386", "x32"] {
-            text += &format!("default arch {arch} errno EPERM\n");
+        for abi in ["x86_64", "i386", "x32"] {
+            text += &format!("default arch {abi} errno EPERM\n");
         }
-        let verdicts = super::VERDICTS
+        let actions = super::VERDICTS
             .iter()
             .filter(|v| !v.starts_with("redirect"))
             .cycle();
-        for (name, verdict) in names().cycle().zip(verdicts).take(count) {
-            text += &format!("{name} {verdict}\n");
+        for (name, action) in names().cycle().zip(actions).take(count) {
+            text += &format!("{name} {action}\n");
         }
         let size = parse(&text).size();
         assert!(size <= 8 << 10, "{count} rules: {size} bytes");

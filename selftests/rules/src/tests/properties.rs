@@ -5,7 +5,7 @@
 use super::{generators, parse, reference};
 use crate::{
     check::{check, judge, Caller},
-    rules::{Arch, Calls, Verdict},
+    rules::{Abi, Action, Calls},
 };
 use proptest::prelude::*;
 
@@ -32,35 +32,35 @@ fn style(mut seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// The engine's verdict, as the reference says it.
-fn plain(verdict: Verdict, arch: usize) -> reference::Verdict {
+/// The engine's action, as the reference says it.
+fn plain(action: Action, abi: usize) -> reference::Action {
     let number =
-        |calls: Calls| reference::Syscall::Numbered(arch, calls.number(Arch::ALL[arch]).unwrap());
-    match verdict {
-        Verdict::Allow => reference::Verdict::Allow,
-        Verdict::Log => reference::Verdict::Log,
-        Verdict::AfterReturn(value) => reference::Verdict::AfterReturn(value),
-        Verdict::AfterErrno(errno) => reference::Verdict::AfterErrno(errno),
-        Verdict::Set { argument, value } => reference::Verdict::Set(argument.into(), value),
-        Verdict::Redirect(to) => reference::Verdict::Redirect(number(to)),
-        Verdict::Delay(nanos) => reference::Verdict::Delay(nanos),
-        Verdict::Return(value) => reference::Verdict::Return(value),
-        Verdict::Errno(errno) => reference::Verdict::Errno(errno),
-        Verdict::Signal(signal) => reference::Verdict::Signal(signal),
-        Verdict::Trap(data) => reference::Verdict::Trap(data),
-        Verdict::KillThread => reference::Verdict::KillThread,
-        Verdict::KillProcess => reference::Verdict::KillProcess,
+        |calls: Calls| reference::Syscall::Numbered(abi, calls.number(Abi::ALL[abi]).unwrap());
+    match action {
+        Action::Allow => reference::Action::Allow,
+        Action::Log => reference::Action::Log,
+        Action::AfterReturn(value) => reference::Action::AfterReturn(value),
+        Action::AfterErrno(errno) => reference::Action::AfterErrno(errno),
+        Action::Set { argument, value } => reference::Action::Set(argument.into(), value),
+        Action::Redirect(to) => reference::Action::Redirect(number(to)),
+        Action::Delay(nanos) => reference::Action::Delay(nanos),
+        Action::Return(value) => reference::Action::Return(value),
+        Action::Errno(errno) => reference::Action::Errno(errno),
+        Action::Signal(signal) => reference::Action::Signal(signal),
+        Action::Trap(data) => reference::Action::Trap(data),
+        Action::KillThread => reference::Action::KillThread,
+        Action::KillProcess => reference::Action::KillProcess,
     }
 }
 
-/// The reference's verdict, with what a redirection means on an architecture.
-fn on(arch: usize, verdict: reference::Verdict) -> reference::Verdict {
-    match verdict {
-        reference::Verdict::Redirect(to) => {
-            let number = to.number(arch).unwrap();
-            reference::Verdict::Redirect(reference::Syscall::Numbered(arch, number))
+/// The reference's action, with what a redirection means on an architecture.
+fn on(abi: usize, action: reference::Action) -> reference::Action {
+    match action {
+        reference::Action::Redirect(to) => {
+            let number = to.number(abi).unwrap();
+            reference::Action::Redirect(reference::Syscall::Numbered(abi, number))
         }
-        verdict => verdict,
+        action => action,
     }
 }
 
@@ -68,8 +68,8 @@ fn any_calls() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(any::<u64>(), CALLS..=CALLS + 50)
 }
 
-fn for_engine((arch, nr, arguments): (usize, i32, [u64; 6])) -> (Arch, i32, [u64; 6]) {
-    (Arch::ALL[arch], nr, arguments)
+fn for_engine((abi, nr, arguments): (usize, i32, [u64; 6])) -> (Abi, i32, [u64; 6]) {
+    (Abi::ALL[abi], nr, arguments)
 }
 
 /// A change of a text.
@@ -158,14 +158,14 @@ proptest! {
         let mut caller = Caller::new(&set);
         let mut counts = vec![0; policy.rules.len()];
         for call in calls {
-            let (arch, nr, arguments) = generators::call(&policy, call);
+            let (abi, nr, arguments) = generators::call(&policy, call);
             caller.arguments = arguments;
-            let got = judge(&set, Arch::ALL[arch], nr, &caller);
-            let (verdict, line) = policy.judge(&mut counts, arch, nr, &arguments);
+            let got = judge(&set, Abi::ALL[abi], nr, &caller);
+            let (action, line) = policy.judge(&mut counts, abi, nr, &arguments);
             prop_assert_eq!(
-                (plain(got.verdict, arch), got.line),
-                (on(arch, verdict), line),
-                "{} {} {:?} by\n{}", arch, nr, arguments, text
+                (plain(got.action, abi), got.line),
+                (on(abi, action), line),
+                "{} {} {:?} by\n{}", abi, nr, arguments, text
             );
         }
         let counting = policy.rules.iter().zip(counts).filter(|(rule, _)| rule.when.is_some());

@@ -9,8 +9,8 @@ const NEVER_JUDGED: [&str; 3] = ["restart_syscall", "uprobe", "uretprobe"];
 
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
-    pub(super) default: Option<Verdict>,
-    pub(super) arch_defaults: [Option<Verdict>; 3],
+    pub(super) default: Option<Action>,
+    pub(super) abi_defaults: [Option<Action>; 3],
     pub(super) rules: Vec<Rule>,
 }
 
@@ -18,7 +18,7 @@ pub(super) struct Policy {
 pub(super) struct Rule {
     pub(super) syscall: Syscall,
     pub(super) conditions: Vec<Condition>,
-    pub(super) verdict: Verdict,
+    pub(super) action: Action,
     pub(super) when: Option<When>,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum When {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum Action {
     Allow,
     Log,
     AfterReturn(i64),
@@ -71,11 +71,11 @@ pub(super) enum Verdict {
     KillProcess,
 }
 
-pub(super) fn number_of(name: usize, arch: usize) -> Option<u16> {
-    u16::try_from(SYSCALLS[name].1[arch]).ok()
+pub(super) fn number_of(name: usize, abi: usize) -> Option<u16> {
+    u16::try_from(SYSCALLS[name].1[abi]).ok()
 }
 
-pub(super) fn is_judged(arch: usize, nr: i32) -> bool {
+pub(super) fn is_judged(abi: usize, nr: i32) -> bool {
     static NUMBERS: LazyLock<Vec<[i16; 3]>> = LazyLock::new(|| {
         let never = SYSCALLS
             .iter()
@@ -83,14 +83,14 @@ pub(super) fn is_judged(arch: usize, nr: i32) -> bool {
         never.map(|(_, numbers)| *numbers).collect()
     });
     // What has no number there has -1, and that is judged.
-    nr < 0 || !NUMBERS.iter().any(|numbers| i32::from(numbers[arch]) == nr)
+    nr < 0 || !NUMBERS.iter().any(|numbers| i32::from(numbers[abi]) == nr)
 }
 
 impl Syscall {
-    pub(super) fn number(self, arch: usize) -> Option<u16> {
+    pub(super) fn number(self, abi: usize) -> Option<u16> {
         match self {
-            Self::Named(name) => number_of(name, arch),
-            Self::Numbered(a, number) => (a == arch).then_some(number),
+            Self::Named(name) => number_of(name, abi),
+            Self::Numbered(a, number) => (a == abi).then_some(number),
         }
     }
 }
@@ -125,7 +125,7 @@ impl When {
     }
 }
 
-impl Verdict {
+impl Action {
     fn strictness(self) -> usize {
         match self {
             Self::Allow => 1,
@@ -146,22 +146,22 @@ impl Verdict {
 }
 
 impl Policy {
-    /// Judges a call, and counts it for each rule whose conditions hold: the verdict, and the line
+    /// Judges a call, and counts it for each rule whose conditions hold: the action, and the line
     /// of the canonical text that has it.
     pub(super) fn judge(
         &self,
         counts: &mut [u64],
-        arch: usize,
+        abi: usize,
         nr: i32,
         arguments: &[u64; 6],
-    ) -> (Verdict, Option<usize>) {
-        if !is_judged(arch, nr) {
-            return (Verdict::Allow, None);
+    ) -> (Action, Option<usize>) {
+        if !is_judged(abi, nr) {
+            return (Action::Allow, None);
         }
         let mut best: Option<usize> = None;
         for (i, rule) in self.rules.iter().enumerate() {
             let mut conditions = rule.conditions.iter();
-            if rule.syscall.number(arch).map(i32::from) != Some(nr)
+            if rule.syscall.number(abi).map(i32::from) != Some(nr)
                 || !conditions.all(|c| c.test.holds(arguments[c.argument]))
             {
                 continue;
@@ -172,19 +172,19 @@ impl Policy {
             }
             let stricter = match best {
                 None => true,
-                Some(best) => rule.verdict.strictness() > self.rules[best].verdict.strictness(),
+                Some(best) => rule.action.strictness() > self.rules[best].action.strictness(),
             };
             if stricter {
                 best = Some(i);
             }
         }
         // The lines of the defaults come first.
-        let own_defaults = |arches| self.arch_defaults[..arches].iter().flatten().count();
-        match (best, self.arch_defaults[arch], self.default) {
-            (Some(i), ..) => (self.rules[i].verdict, Some(1 + own_defaults(3) + i)),
-            (None, Some(verdict), _) => (verdict, Some(1 + own_defaults(arch))),
-            (None, None, Some(verdict)) => (verdict, Some(0)),
-            (None, None, None) => (Verdict::Allow, Some(0)),
+        let own_defaults = |abis| self.abi_defaults[..abis].iter().flatten().count();
+        match (best, self.abi_defaults[abi], self.default) {
+            (Some(i), ..) => (self.rules[i].action, Some(1 + own_defaults(3) + i)),
+            (None, Some(action), _) => (action, Some(1 + own_defaults(abi))),
+            (None, None, Some(action)) => (action, Some(0)),
+            (None, None, None) => (Action::Allow, Some(0)),
         }
     }
 }

@@ -2,17 +2,17 @@
 
 //! Which syscalls, of which architecture, a rule is for.
 
-use super::{judge, parse, verdict, verdict_on, GETPID, GETPPID};
-use crate::rules::{Arch, Judgement, Verdict};
+use super::{action, action_on, judge, parse, GETPID, GETPPID};
+use crate::rules::{Abi, Action, Judgement};
 
 /// The architectures, and numbers on them, that a policy logs.
-fn logged(text: &str) -> Vec<(Arch, i32)> {
+fn logged(text: &str) -> Vec<(Abi, i32)> {
     let set = parse(text);
-    let calls = Arch::ALL
+    let calls = Abi::ALL
         .into_iter()
-        .flat_map(|arch| (-2..1100).map(move |nr| (arch, nr)));
+        .flat_map(|abi| (-2..1100).map(move |nr| (abi, nr)));
     calls
-        .filter(|&(arch, nr)| judge(&set, arch, nr, [0; 6]).verdict == Verdict::Log)
+        .filter(|&(abi, nr)| judge(&set, abi, nr, [0; 6]).action == Action::Log)
         .collect()
 }
 
@@ -20,10 +20,10 @@ fn logged(text: &str) -> Vec<(Arch, i32)> {
 fn nothing_allows_everything() {
     let set = parse("");
     let want = Judgement {
-        verdict: Verdict::Allow,
+        action: Action::Allow,
         line: Some(0),
     };
-    for arch in Arch::ALL {
+    for abi in Abi::ALL {
         for nr in [
             i32::MIN,
             -1,
@@ -34,14 +34,14 @@ fn nothing_allows_everything() {
             1 << 16 | GETPPID,
             i32::MAX,
         ] {
-            assert_eq!(judge(&set, arch, nr, [0; 6]), want, "{arch:?} {nr}");
+            assert_eq!(judge(&set, abi, nr, [0; 6]), want, "{abi:?} {nr}");
         }
     }
 }
 
 #[test]
 fn a_rule_is_for_the_calls_that_it_names_only() {
-    use Arch::{I386, X32, X86_64};
+    use Abi::{I386, X32, X86_64};
 
     for (calls, want) in [
         ("getppid", &[(X86_64, 110), (I386, 64), (X32, 110)][..]),
@@ -76,28 +76,28 @@ fn a_rule_is_for_the_calls_that_it_names_only() {
 #[test]
 fn a_default_is_for_what_no_rule_is_for() {
     let set = parse("getppid allow\ndefault errno 38\nclone arg0 == 1 log");
-    for arch in Arch::ALL {
+    for abi in Abi::ALL {
         for nr in [-1, 20, GETPID, 56, 559, 560, 100_000, i32::MIN, i32::MAX] {
             assert_eq!(
-                judge(&set, arch, nr, [0; 6]).verdict,
-                Verdict::Errno(38),
-                "{arch:?} {nr}"
+                judge(&set, abi, nr, [0; 6]).action,
+                Action::Errno(38),
+                "{abi:?} {nr}"
             );
         }
     }
     assert_eq!(
-        judge(&set, Arch::X86_64, GETPPID, [0; 6]).verdict,
-        Verdict::Allow
+        judge(&set, Abi::X86_64, GETPPID, [0; 6]).action,
+        Action::Allow
     );
     assert_eq!(
-        judge(&set, Arch::I386, GETPPID, [0; 6]).verdict,
-        Verdict::Errno(38)
+        judge(&set, Abi::I386, GETPPID, [0; 6]).action,
+        Action::Errno(38)
     );
 }
 
 #[test]
 fn a_default_of_an_architecture_replaces_the_general_one() {
-    let (allow, log, trap) = (Verdict::Allow, Verdict::Log, Verdict::Trap(0));
+    let (allow, log, trap) = (Action::Allow, Action::Log, Action::Trap(0));
     for (text, want) in [
         ("default trap", [trap, trap, trap]),
         ("default arch x86_64 trap", [trap, allow, allow]),
@@ -114,17 +114,17 @@ fn a_default_of_an_architecture_replaces_the_general_one() {
         ),
     ] {
         for nr in [-1, GETPPID, 555, 1000] {
-            let got = Arch::ALL.map(|arch| verdict_on(text, arch, nr));
+            let got = Abi::ALL.map(|abi| action_on(text, abi, nr));
             assert_eq!(got, want, "{text}: {nr}");
         }
     }
     assert_eq!(
-        verdict("default arch x86_64 trap\ngetppid allow", GETPPID),
-        Verdict::Allow
+        action("default arch x86_64 trap\ngetppid allow", GETPPID),
+        Action::Allow
     );
     assert_eq!(
-        verdict("default arch i386 trap\ngetppid log", GETPPID),
-        Verdict::Log
+        action("default arch i386 trap\ngetppid log", GETPPID),
+        Action::Log
     );
 }
 
@@ -136,30 +136,30 @@ fn some_are_never_judged() {
     ];
     for text in texts {
         let set = parse(text);
-        for (arch, nr) in [
-            (Arch::X86_64, 219),
-            (Arch::X86_64, 335),
-            (Arch::X86_64, 336),
-            (Arch::I386, 0),
-            (Arch::X32, 219),
-            (Arch::X32, 335),
-            (Arch::X32, 336),
+        for (abi, nr) in [
+            (Abi::X86_64, 219),
+            (Abi::X86_64, 335),
+            (Abi::X86_64, 336),
+            (Abi::I386, 0),
+            (Abi::X32, 219),
+            (Abi::X32, 335),
+            (Abi::X32, 336),
         ] {
             let want = Judgement {
-                verdict: Verdict::Allow,
+                action: Action::Allow,
                 line: None,
             };
-            assert_eq!(judge(&set, arch, nr, [0; 6]), want, "{text}: {arch:?} {nr}");
+            assert_eq!(judge(&set, abi, nr, [0; 6]), want, "{text}: {abi:?} {nr}");
         }
-        for (arch, nr) in [
-            (Arch::X86_64, 0),
-            (Arch::I386, 219),
-            (Arch::I386, 335),
-            (Arch::X32, 0),
+        for (abi, nr) in [
+            (Abi::X86_64, 0),
+            (Abi::I386, 219),
+            (Abi::I386, 335),
+            (Abi::X32, 0),
         ] {
             assert!(
-                judge(&set, arch, nr, [0; 6]).line.is_some(),
-                "{text}: {arch:?} {nr}"
+                judge(&set, abi, nr, [0; 6]).line.is_some(),
+                "{text}: {abi:?} {nr}"
             );
         }
     }

@@ -136,9 +136,9 @@ fn the_canonical_text_of_any_rule_can_be_read() {
             "arg0 == 1",
             "arg5 & 0xf == 3 arg1 < 18446744073709551615",
         ] {
-            for verdict in VERDICTS {
+            for action in VERDICTS {
                 for when in ["", "when 1", "when 65535+", "when 2+65535"] {
-                    let text = format!("{calls} {conditions} {verdict} {when}");
+                    let text = format!("{calls} {conditions} {action} {when}");
                     parse(&text);
                     check(text.as_bytes(), std::iter::empty());
                 }

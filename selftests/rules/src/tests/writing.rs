@@ -4,7 +4,7 @@
 
 use super::{
     names::{ERRNOS, SIGNALS, SYSCALLS},
-    reference::{Condition, Policy, Rule, Syscall, Test, Verdict, When},
+    reference::{Action, Condition, Policy, Rule, Syscall, Test, When},
 };
 
 const ARCHES: [&str; 3] = ["x86_64", "i386", "x32"];
@@ -41,9 +41,9 @@ fn named(number: u16, names: &[(u16, &str)], style: Style<'_>) -> String {
 fn syscall(syscall: Syscall, style: Style<'_>) -> String {
     match syscall {
         Syscall::Named(name) => SYSCALLS[name].0.into(),
-        Syscall::Numbered(arch, number) => {
+        Syscall::Numbered(abi, number) => {
             let mut calls = SYSCALLS.iter();
-            let name = calls.find(|(_, numbers)| numbers[arch] == number as i16);
+            let name = calls.find(|(_, numbers)| numbers[abi] == number as i16);
             let mut ways: Vec<String> =
                 name.map(|(name, _)| name.to_string()).into_iter().collect();
             ways.push(number.to_string());
@@ -69,15 +69,15 @@ fn condition(condition: &Condition, style: Style<'_>) -> String {
     format!("arg{} {test}", condition.argument)
 }
 
-fn verdict(verdict: Verdict, style: Style<'_>) -> String {
-    match verdict {
-        Verdict::Allow => "allow".into(),
-        Verdict::Log => "log".into(),
-        Verdict::AfterReturn(value) => format!("after return {}", signed(value, style)),
-        Verdict::AfterErrno(errno) => format!("after errno {}", named(errno, ERRNOS, style)),
-        Verdict::Set(argument, value) => format!("set arg{argument} {}", unsigned(value, style)),
-        Verdict::Redirect(to) => format!("redirect {}", syscall(to, style)),
-        Verdict::Delay(nanos) => {
+fn action(action: Action, style: Style<'_>) -> String {
+    match action {
+        Action::Allow => "allow".into(),
+        Action::Log => "log".into(),
+        Action::AfterReturn(value) => format!("after return {}", signed(value, style)),
+        Action::AfterErrno(errno) => format!("after errno {}", named(errno, ERRNOS, style)),
+        Action::Set(argument, value) => format!("set arg{argument} {}", unsigned(value, style)),
+        Action::Redirect(to) => format!("redirect {}", syscall(to, style)),
+        Action::Delay(nanos) => {
             let units = [
                 ("s", 1_000_000_000),
                 ("ms", 1_000_000),
@@ -88,13 +88,13 @@ fn verdict(verdict: Verdict, style: Style<'_>) -> String {
             let (name, unit) = ways.swap_remove(style(ways.len()));
             format!("delay {}{name}", nanos / unit)
         }
-        Verdict::Return(value) => format!("return {}", signed(value, style)),
-        Verdict::Errno(errno) => format!("errno {}", named(errno, ERRNOS, style)),
-        Verdict::Signal(signal) => format!("signal {}", named(signal.into(), SIGNALS, style)),
-        Verdict::Trap(0) => ["trap", "trap 0"][style(2)].into(),
-        Verdict::Trap(data) => format!("trap {}", unsigned(data.into(), style)),
-        Verdict::KillThread => "kill_thread".into(),
-        Verdict::KillProcess => "kill_process".into(),
+        Action::Return(value) => format!("return {}", signed(value, style)),
+        Action::Errno(errno) => format!("errno {}", named(errno, ERRNOS, style)),
+        Action::Signal(signal) => format!("signal {}", named(signal.into(), SIGNALS, style)),
+        Action::Trap(0) => ["trap", "trap 0"][style(2)].into(),
+        Action::Trap(data) => format!("trap {}", unsigned(data.into(), style)),
+        Action::KillThread => "kill_thread".into(),
+        Action::KillProcess => "kill_process".into(),
     }
 }
 
@@ -110,16 +110,16 @@ fn when(when: When, style: Style<'_>) -> String {
 
 fn rule(rule: &Rule, style: Style<'_>) -> String {
     let mut text = syscall(rule.syscall, style);
-    if let Syscall::Numbered(arch, _) = rule.syscall {
+    if let Syscall::Numbered(abi, _) = rule.syscall {
         let is_number = text.starts_with(|c: char| c.is_ascii_digit());
-        if arch != 0 || !is_number || style(2) == 0 {
-            text += &format!(" arch {}", ARCHES[arch]);
+        if abi != 0 || !is_number || style(2) == 0 {
+            text += &format!(" arch {}", ARCHES[abi]);
         }
     }
     for c in &rule.conditions {
         text += &format!(" {}", condition(c, style));
     }
-    text += &format!(" {}", verdict(rule.verdict, style));
+    text += &format!(" {}", action(rule.action, style));
     text + &rule.when.map_or(String::new(), |w| when(w, style))
 }
 
@@ -128,14 +128,14 @@ impl Policy {
     fn lines(&self, style: Style<'_>) -> Vec<String> {
         let mut defaults = Vec::new();
         match self.default {
-            Some(default) => defaults.push(format!("default {}", verdict(default, style))),
+            Some(default) => defaults.push(format!("default {}", action(default, style))),
             None if style(2) == 0 => defaults.push("default allow".into()),
             None => {}
         }
-        for (arch, default) in self.arch_defaults.iter().enumerate() {
+        for (abi, default) in self.abi_defaults.iter().enumerate() {
             if let Some(default) = default {
-                let verdict = verdict(*default, style);
-                defaults.push(format!("default arch {} {verdict}", ARCHES[arch]));
+                let action = action(*default, style);
+                defaults.push(format!("default arch {} {action}", ARCHES[abi]));
             }
         }
         let mut lines: Vec<String> = self.rules.iter().map(|r| rule(r, style)).collect();

@@ -2,20 +2,22 @@
 
 //! `/sys/kernel/config/slowpath`, where the administrator makes policies.
 
+use super::input::{require_admin, value};
 use crate::{
-    policy::{Policy, Rules, UsersLock},
-    rules::{MAX_RULES, MAX_TEXT},
-    sysfs::{require_admin, value}, //
+    group::UsedPolicy,
+    policy::{Place, Policy},
+    rules::{MAX_RULES, MAX_TEXT}, //
 };
 use kernel::{
-    configfs::{self, configfs_attrs, PinnedGroup, Subsystem},
+    configfs::{self, configfs_attrs, Subsystem},
     fmt::Write,
     page::PAGE_SIZE,
     prelude::*,
     str::Formatter,
     sync::{
-        atomic::{ordering::Relaxed, Atomic},
-        Arc, //
+        atomic::Atomic,
+        Arc,
+        SetOnce, //
     },
     syscall_slowpath::audit, //
 };
@@ -31,73 +33,54 @@ const HITS_WIDTH: usize = 21;
 
 const HITS_SIZE: usize = MAX_TEXT + HITS_WIDTH * (MAX_RULES + 4);
 
-/// The directory in which policies are made.
-pub(crate) struct Policies {
-    users_lock: Arc<UsersLock>,
-    nr: Arc<Atomic<u32>>,
+/// How many directories there are.
+static NR_DIRS: Atomic<u32> = Atomic::new(0);
+
+/// Where policies are made, and found.
+pub(super) struct Policies(SetOnce<Arc<Subsystem<PoliciesDir>>>);
+
+impl Policies {
+    /// There are none, until the directory is registered.
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(SetOnce::new()), GFP_KERNEL)?)
+    }
+
+    /// Registers `/sys/kernel/config/slowpath`. What users make there keeps the module loaded: no step of
+    /// loading it may come after this one.
+    pub(super) fn register(&self) -> Result {
+        let item_type = configfs_attrs! {
+            container: Subsystem<PoliciesDir>,
+            data: PoliciesDir,
+            child: PolicyDir,
+            attributes: [],
+        };
+        let subsystem = Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(PoliciesDir));
+        self.0.populate(Arc::pin_init(subsystem, GFP_KERNEL)?);
+        Ok(())
+    }
+
+    /// Finds a policy, and keeps it from being removed; `ENOENT` if there is none.
+    pub(super) fn find(&self, name: &CStr) -> Result<UsedPolicy> {
+        let subsystem = self.0.as_ref().ok_or(ENOENT)?.clone();
+        let pin = KBox::new(subsystem.pin_group(name)?, GFP_KERNEL)?;
+        Ok(UsedPolicy {
+            policy: pin.policy.clone(),
+            _pin: pin,
+        })
+    }
 }
 
+/// The directory in which policies are made.
+struct PoliciesDir;
+
 /// A policy's directory.
-pub(crate) struct PolicyDir {
+struct PolicyDir {
     policy: Arc<Policy>,
     _place: Place,
 }
 
-/// One of the policies that there may be.
-struct Place(Arc<Atomic<u32>>);
-
-impl Place {
-    fn take(nr: &Arc<Atomic<u32>>) -> Result<Self> {
-        // Given back if it is too many.
-        let place = Self(nr.clone());
-        if nr.fetch_add(1, Relaxed) < MAX_POLICIES {
-            Ok(place)
-        } else {
-            Err(E2BIG)
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A policy that cannot be removed, because it is used.
-pub(crate) struct Pinned(PinnedGroup<Policies, PolicyDir>);
-
-impl Pinned {
-    /// Finds the policy `name`; `ENOENT` if there is none.
-    pub(crate) fn find(policies: Arc<Subsystem<Policies>>, name: &CStr) -> Result<Self> {
-        Ok(Self(policies.pin_group(name)?))
-    }
-
-    pub(crate) fn policy(&self) -> &Arc<Policy> {
-        &self.0.policy
-    }
-}
-
-/// Registers `/sys/kernel/config/slowpath`.
-pub(crate) fn subsystem() -> Result<Arc<Subsystem<Policies>>> {
-    let item_type = configfs_attrs! {
-        container: Subsystem<Policies>,
-        data: Policies,
-        child: PolicyDir,
-        attributes: [],
-    };
-    let policies = Policies {
-        users_lock: UsersLock::new()?,
-        nr: Arc::new(Atomic::new(0), GFP_KERNEL)?,
-    };
-    Arc::pin_init(
-        Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(policies)),
-        GFP_KERNEL,
-    )
-}
-
 #[vtable]
-impl configfs::GroupOperations for Policies {
+impl configfs::GroupOperations for PoliciesDir {
     type Child = PolicyDir;
 
     fn make_group(&self, name: &CStr) -> Result<impl PinInit<configfs::Group<PolicyDir>, Error>> {
@@ -116,8 +99,8 @@ impl configfs::GroupOperations for Policies {
             ],
         };
         let dir = PolicyDir {
-            _place: Place::take(&self.nr)?,
-            policy: Policy::new(name, self.users_lock.clone())?,
+            _place: Place::take(&NR_DIRS, MAX_POLICIES)?,
+            policy: Policy::new(name)?,
         };
         Ok(configfs::Group::new(
             name.try_into()?,
@@ -135,7 +118,7 @@ impl configfs::AttributeOperations<0> for PolicyDir {
 
     fn show_sized(dir: &Self, buffer: &mut [u8]) -> Result<usize> {
         require_admin()?;
-        let rules = dir.policy.rules();
+        let rules = dir.policy.lock_rules();
         let mut out = Formatter::new(buffer);
         write!(out, "{}", rules.set)?;
         Ok(out.bytes_written())
@@ -143,10 +126,9 @@ impl configfs::AttributeOperations<0> for PolicyDir {
 
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
-        let rules = Rules::parse(dir.policy.name(), text)?;
-        let result = dir.policy.replace(rules);
-        audit(c"rules", dir.policy.name(), &result);
-        result
+        dir.policy.replace(dir.policy.parse(text)?);
+        audit(c"rules", dir.policy.name(), &Ok(()));
+        Ok(())
     }
 }
 
@@ -188,7 +170,7 @@ impl configfs::AttributeOperations<2> for PolicyDir {
 
     fn show_sized(dir: &Self, buffer: &mut [u8]) -> Result<usize> {
         require_admin()?;
-        let rules = dir.policy.rules();
+        let rules = dir.policy.lock_rules();
         let mut out = Formatter::new(buffer);
         for line in 0..rules.set.nr_lines() {
             write!(out, "{} ", rules.hits.sum(line))?;

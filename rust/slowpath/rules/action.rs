@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Verdicts, as rules give them.
+//! Actions, as rules give them.
 
 use super::{calls::Calls, names};
 use core::fmt;
 
 /// What is to become of a call, from the most lenient to the strictest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Action {
     /// The call is made.
     Allow,
     /// The call is made, and a line is logged.
@@ -36,7 +36,7 @@ pub(crate) enum Verdict {
     KillProcess,
 }
 
-impl Verdict {
+impl Action {
     /// The words for it in rules.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Verdict {
         }
     }
 
-    /// The stricter of two verdicts wins. Equal for verdicts that differ in their value only.
+    /// The stricter of two actions wins. Equal for actions that differ in their value only.
     pub(crate) fn strictness(self) -> u8 {
         match self {
             Self::Allow => 0,
@@ -84,7 +84,7 @@ pub(super) const UNITS: [(&str, u64); 4] = [
     ("ns", 1),
 ];
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match *self {

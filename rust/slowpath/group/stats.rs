@@ -2,7 +2,7 @@
 
 //! Counters of what the hooks saw and did.
 
-use crate::rules::Verdict;
+use crate::rules::Action;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -81,26 +81,26 @@ pub(crate) const ENTRIES: &[Event] = &[
 ];
 pub(crate) const EXITS: &[Event] = &[Event::Sysret, Event::Iret];
 
-impl From<Verdict> for Event {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Allow => Self::Allow,
-            Verdict::Log => Self::Log,
-            Verdict::AfterReturn(_) | Verdict::AfterErrno(_) => Self::After,
-            Verdict::Set { .. } => Self::Set,
-            Verdict::Redirect(_) => Self::Redirect,
-            Verdict::Delay(_) => Self::Delay,
-            Verdict::Return(_) => Self::Return,
-            Verdict::Errno(_) => Self::Errno,
-            Verdict::Signal(_) => Self::Signal,
-            Verdict::Trap(_) => Self::Trap,
-            Verdict::KillThread => Self::KillThread,
-            Verdict::KillProcess => Self::KillProcess,
+impl From<Action> for Event {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Allow => Self::Allow,
+            Action::Log => Self::Log,
+            Action::AfterReturn(_) | Action::AfterErrno(_) => Self::After,
+            Action::Set { .. } => Self::Set,
+            Action::Redirect(_) => Self::Redirect,
+            Action::Delay(_) => Self::Delay,
+            Action::Return(_) => Self::Return,
+            Action::Errno(_) => Self::Errno,
+            Action::Signal(_) => Self::Signal,
+            Action::Trap(_) => Self::Trap,
+            Action::KillThread => Self::KillThread,
+            Action::KillProcess => Self::KillProcess,
         }
     }
 }
 
-/// The counters of one attachment.
+/// The counters of one group.
 pub(crate) struct Stats(FixedCounters<NR_COUNTERS>);
 
 impl Stats {
@@ -146,10 +146,10 @@ impl Sum {
     }
 }
 
-/// How many attachments there may be.
-const MAX_ATTACHMENTS: usize = 4096;
+/// How many groups there may be.
+const MAX_GROUPS: usize = 4096;
 
-/// The counters of all attachments, past and present.
+/// The counters of all groups, past and present.
 #[pin_data]
 pub(crate) struct Totals {
     #[pin]
@@ -174,11 +174,11 @@ impl Totals {
         )
     }
 
-    /// Makes the counters of a new attachment.
+    /// Makes the counters of a new group.
     pub(crate) fn add(&self) -> Result<Arc<Stats>> {
         let stats = Arc::new(Stats(FixedCounters::new()?), GFP_KERNEL)?;
         let mut inner = self.inner.lock();
-        if inner.live.len() >= MAX_ATTACHMENTS {
+        if inner.live.len() >= MAX_GROUPS {
             return Err(E2BIG);
         }
         inner.live.push(stats.clone(), GFP_KERNEL)?;
@@ -186,7 +186,7 @@ impl Totals {
         Ok(stats)
     }
 
-    /// Keeps what an attachment counted, now that no hook of it runs any more.
+    /// Keeps what a group counted, now that no hook of it runs any more.
     pub(crate) fn retire(&self, stats: &Arc<Stats>) {
         let mut inner = self.inner.lock();
         for (event, retired) in inner.retired.iter_mut().enumerate() {

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in `/sys/kernel/slowpath`.
-
-mod root;
-mod stats;
-mod task;
-
-pub(crate) use root::{Root, TasksDir};
-pub(crate) use task::TaskDirs;
+//! Who may write to files, and what they may write.
 
 use kernel::{
     fmt::Write,
@@ -17,7 +10,7 @@ use kernel::{
 };
 
 /// The mode bits let only root open a file; this is for whoever was handed it open.
-pub(crate) fn require_admin() -> Result {
+pub(super) fn require_admin() -> Result {
     if capable_sys_admin() {
         Ok(())
     } else {
@@ -26,12 +19,12 @@ pub(crate) fn require_admin() -> Result {
 }
 
 /// What was written, without the newline that `echo` adds.
-pub(crate) fn value(text: &[u8]) -> &[u8] {
+pub(super) fn value(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
 /// Parses a switch, `0` or `1`.
-fn parse_switch(text: &[u8]) -> Result<bool> {
+pub(super) fn parse_switch(text: &[u8]) -> Result<bool> {
     match value(text) {
         b"0" => Ok(false),
         b"1" => Ok(true),
@@ -39,12 +32,13 @@ fn parse_switch(text: &[u8]) -> Result<bool> {
     }
 }
 
-fn show_switch(page: &mut Page<'_>, on: bool) -> Result {
+/// Shows a switch as it is parsed.
+pub(super) fn show_switch(page: &mut Page<'_>, on: bool) -> Result {
     Ok(writeln!(page, "{}", u8::from(on))?)
 }
 
 /// Parses a TID: digits, greater than 0.
-fn parse_tid(text: &[u8]) -> Result<i32> {
+pub(super) fn parse_tid(text: &[u8]) -> Result<i32> {
     let digits = value(text);
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(EINVAL);

@@ -4,13 +4,13 @@
 
 /// A syscall convention, in the order of the tables that are indexed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arch {
+pub(crate) enum Abi {
     X86_64,
     I386,
     X32,
 }
 
-impl Arch {
+impl Abi {
     pub(crate) const ALL: [Self; 3] = [Self::X86_64, Self::I386, Self::X32];
 
     /// The word for it in rules.
@@ -23,6 +23,6 @@ impl Arch {
     }
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|arch| arch.name() == name)
+        Self::ALL.into_iter().find(|abi| abi.name() == name)
     }
 }

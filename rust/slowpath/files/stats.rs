@@ -2,8 +2,8 @@
 
 //! The `stats` directories: one counter a file.
 
-use super::require_admin;
-use crate::stats::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
+use super::input::require_admin;
+use crate::group::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
 use kernel::{
     fmt::Write,
     kobject::{Attribute, Attributes, Page},
@@ -13,7 +13,7 @@ use kernel::{
 };
 
 /// Whose counters a directory shows.
-pub(crate) enum StatsFiles {
+pub(super) enum StatsFiles {
     One(Arc<Stats>),
     All(Arc<Totals>),
 }

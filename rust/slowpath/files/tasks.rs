@@ -3,63 +3,46 @@
 //! `/sys/kernel/slowpath/tasks/TID`, one for each attachment.
 
 use super::{
-    parse_switch,
-    require_admin,
-    root::TasksDir,
-    show_switch,
-    stats::StatsFiles,
-    value, //
+    input::{parse_switch, require_admin, show_switch, value},
+    policies::Policies,
+    stats::StatsFiles, //
 };
-use crate::{
-    control::Control,
-    hooks::Hooks, //
-};
+use crate::group::{Group, Kept};
 use kernel::{
     fmt::Write,
-    kobject::{Attribute, Attributes, Dir, Page},
+    kobject::{Attribute, Attributes, Dir, Page, Parent},
     prelude::*,
     str::CString,
-    sync::{
-        atomic::ordering::Relaxed,
-        Arc, //
-    },
+    sync::Arc,
     syscall_slowpath::{audit, Attachment},
     task::Pid, //
 };
 
-type TaskDir = Arc<Dir<TaskFiles, TasksDir>>;
-
-/// The directories of one attachment.
-pub(crate) struct TaskDirs {
-    _stats: Dir<StatsFiles, TaskDir>,
-}
-
-impl TaskDirs {
-    pub(crate) fn new(
-        parent: TasksDir,
-        tid: Pid,
-        attachment: Arc<Attachment<Hooks>>,
-    ) -> Result<Self> {
-        let stats = StatsFiles::One(attachment.data().stats.clone());
-        let files = TaskFiles {
-            tid,
-            control: parent.data().control.clone(),
-            attachment,
-        };
-        // It keeps this name, whatever becomes of the task.
-        let name = CString::try_from_fmt(fmt!("{tid}"))?;
-        let dir: TaskDir = Arc::new(Dir::new(parent, &name, files)?, GFP_KERNEL)?;
-        Ok(Self {
-            _stats: Dir::new(dir, c"stats", stats)?,
-        })
-    }
+/// Makes the directory of the attachment of the task `tid` in `parent`, which goes when what is returned is
+/// dropped.
+pub(super) fn make_dir<P: Parent + Send + Sync + 'static>(
+    parent: P,
+    tid: Pid,
+    attachment: Arc<Attachment<Group>>,
+    policies: Arc<Policies>,
+) -> Result<Kept> {
+    let stats = StatsFiles::One(attachment.data().stats.clone());
+    let files = TaskFiles {
+        tid,
+        policies,
+        attachment,
+    };
+    // It keeps this name, whatever becomes of the task.
+    let name = CString::try_from_fmt(fmt!("{tid}"))?;
+    let dir = Arc::new(Dir::new(parent, &name, files)?, GFP_KERNEL)?;
+    Ok(KBox::new(Dir::new(dir, c"stats", stats)?, GFP_KERNEL)?)
 }
 
 /// The knobs of one attachment.
-pub(crate) struct TaskFiles {
+struct TaskFiles {
     tid: Pid,
-    control: Arc<Control>,
-    attachment: Arc<Attachment<Hooks>>,
+    policies: Arc<Policies>,
+    attachment: Arc<Attachment<Group>>,
 }
 
 impl Attributes for TaskFiles {
@@ -78,7 +61,7 @@ impl Attributes for TaskFiles {
 }
 
 impl TaskFiles {
-    fn hooks(&self) -> &Hooks {
+    fn group(&self) -> &Group {
         self.attachment.data()
     }
 
@@ -93,31 +76,31 @@ impl TaskFiles {
 
     fn show_enabled(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        show_switch(page, self.hooks().enabled())
+        show_switch(page, self.group().enabled())
     }
 
     fn store_enabled(&self, text: &[u8]) -> Result {
         require_admin()?;
         let enable = parse_switch(text)?;
-        Hooks::enable(&self.attachment, enable);
+        Group::enable(&self.attachment, enable);
         self.audit(c"enabled", if enable { c"1" } else { c"0" }, &Ok(()));
         Ok(())
     }
 
     fn show_inherit(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        show_switch(page, self.hooks().inherit.load(Relaxed))
+        show_switch(page, self.group().inherits())
     }
 
     fn store_inherit(&self, text: &[u8]) -> Result {
         require_admin()?;
-        self.hooks().inherit.store(parse_switch(text)?, Relaxed);
+        self.group().set_inherits(parse_switch(text)?);
         Ok(())
     }
 
     fn show_policy(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        self.hooks().policy_name(|name| {
+        self.group().policy_name(|name| {
             for &byte in name.to_bytes() {
                 page.write_char(char::from(byte))?;
             }
@@ -133,11 +116,11 @@ impl TaskFiles {
             name => {
                 let name = core::str::from_utf8(name).map_err(|_| ENOENT)?;
                 let name = CString::try_from_fmt(fmt!("{name}"))?;
-                Some(self.control.find_policy(&name)?)
+                Some(self.policies.find(&name)?)
             }
         };
-        let name = policy.as_ref().map(|policy| policy.policy().clone());
-        let result = Hooks::set_policy(&self.attachment, policy);
+        let name = policy.as_ref().map(|used| used.policy.clone());
+        let result = Group::set_policy(&self.attachment, policy);
         let name = name.as_ref().map_or(c"none", |policy| policy.name());
         self.audit(c"policy", name, &result);
         result
@@ -145,7 +128,7 @@ impl TaskFiles {
 
     fn show_exit_path(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        let iret = self.hooks().iret();
+        let iret = self.group().iret();
         Ok(page.write_str(if iret { "iret\n" } else { "auto\n" })?)
     }
 
@@ -156,7 +139,7 @@ impl TaskFiles {
             b"iret" => true,
             _ => return Err(EINVAL),
         };
-        self.hooks().set_iret(iret);
+        self.group().set_iret(iret);
         Ok(())
     }
 

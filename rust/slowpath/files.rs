@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files in `/sys/kernel/slowpath` and `/sys/kernel/config/slowpath`.
+// Each of these uses those above it.
+
+mod input;
+
+mod policies;
+
+mod stats;
+
+mod tasks;
+
+mod root;
+
+pub(crate) use root::Root;

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A group: what the tasks of an attachment have in common.
+
+mod counts;
+
+mod stats;
+
+use crate::{
+    policy::{self, Policy, Rules},
+    rules::{Abi, Action, Judgement}, //
+};
+use counts::{Counts, Uncounted};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{ordering::Relaxed, Atomic},
+        Arc,
+        Mutex, //
+    },
+    syscall_slowpath::{
+        Arch,
+        Attachment,
+        Entry,
+        ExitClass,
+        ExitPath,
+        ExitWork,
+        Flag,
+        Published,
+        Unpublished,
+        Verdict, //
+    },
+};
+pub(crate) use stats::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
+
+/// Something of another layer that is kept, and of which nothing else is known here.
+pub(crate) type Kept = KBox<dyn Send + Sync>;
+
+/// What a task is attached to, with the children that share it.
+///
+/// Lock order: `shown` or `settings`, then those of a policy, then the core's. `shown` and `settings` are
+/// never held together. No hook takes any of them, nor does a task that forks, execs or exits.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Group {
+    #[pin]
+    assigned: Published<Assigned>,
+    #[pin]
+    counts: Counts,
+    iret: Flag,
+    pub(crate) stats: Arc<Stats>,
+    totals: Arc<Totals>,
+    inherit: Atomic<bool>,
+    #[pin]
+    settings: Mutex<Settings>,
+    /// What shows the group to users, as long as it has a task.
+    #[pin]
+    shown: Mutex<Option<Kept>>,
+}
+
+/// The policy that the group is under: what hooks read.
+struct Assigned {
+    policy: Option<Arc<Policy>>,
+    /// Higher than that of what was assigned before.
+    serial: u64,
+}
+
+/// What the files show.
+struct Settings {
+    enabled: bool,
+    used: Option<UsedPolicy>,
+}
+
+/// A policy, and what keeps it from being removed.
+pub(crate) struct UsedPolicy {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) _pin: Kept,
+}
+
+impl policy::User for Attachment<Group> {
+    fn end_delays(&self) {
+        Attachment::end_delays(self);
+    }
+}
+
+impl Group {
+    pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let assigned = Unpublished::new(Assigned {
+                policy: None,
+                serial: 0,
+            })?;
+            let counts = Counts::new()?;
+            // The last step that can fail: dropping the group undoes it.
+            let stats = totals.add()?;
+            Ok(try_pin_init!(Self {
+                assigned <- Published::new(assigned),
+                counts <- counts,
+                iret: Flag::new(false),
+                stats,
+                totals,
+                inherit: Atomic::new(false),
+                settings <- new_mutex!(Settings {
+                    enabled: true,
+                    used: None,
+                }),
+                shown <- new_mutex!(None),
+            }? Error))
+        })
+    }
+
+    /// Has `show` make what shows an attachment that was just made; `ESRCH` if its last task has left.
+    pub(crate) fn show(
+        attachment: &Attachment<Self>,
+        show: impl FnOnce() -> Result<Kept>,
+    ) -> Result {
+        let mut shown = attachment.data().shown.lock();
+        // `end()` takes it when the last task has left: it may have been here.
+        if attachment.nr_tasks() == 0 {
+            return Err(ESRCH);
+        }
+        *shown = Some(show()?);
+        Ok(())
+    }
+
+    /// The last task has left: the group is shown no more, and under no policy. May sleep.
+    pub(crate) fn end(attachment: &Attachment<Self>) {
+        let group = attachment.data();
+        let shown = group.shown.lock().take();
+        // Removing directories waits for writers of their files, which may want our locks.
+        drop(shown);
+        let used = group.settings.lock().used.take();
+        if let Some(used) = used {
+            used.policy.leave(attachment);
+        }
+    }
+
+    pub(crate) fn enabled(&self) -> bool {
+        self.settings.lock().enabled
+    }
+
+    pub(crate) fn enable(attachment: &Attachment<Self>, enable: bool) {
+        let mut settings = attachment.data().settings.lock();
+        settings.enabled = enable;
+        attachment.enable(enable);
+    }
+
+    /// Calls `f` with the name of the policy.
+    pub(crate) fn policy_name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
+        match &self.settings.lock().used {
+            Some(used) => f(used.policy.name()),
+            None => f(c"none"),
+        }
+    }
+
+    /// Puts the group under a policy, or under none. It stays as it was if this fails.
+    ///
+    /// Not in what [`Self::end`] does not wait for. May sleep.
+    pub(crate) fn set_policy(
+        attachment: &Arc<Attachment<Self>>,
+        new: Option<UsedPolicy>,
+    ) -> Result {
+        let group = attachment.data();
+        let mut settings = group.settings.lock();
+        let mut assigned = Unpublished::new(Assigned {
+            policy: new.as_ref().map(|new| new.policy.clone()),
+            serial: 0,
+        })?;
+        let same = match (&settings.used, &new) {
+            (Some(old), Some(new)) => Arc::ptr_eq(&old.policy, &new.policy),
+            _ => false,
+        };
+        if let Some(new) = new.as_ref().filter(|_| !same) {
+            new.policy.join(attachment.clone())?;
+        }
+        let mut current = group.assigned.lock();
+        assigned.get_mut().serial = current.serial + 1;
+        current.replace(assigned);
+        drop(current);
+        let old = core::mem::replace(&mut settings.used, new);
+        if let Some(old) = old.as_ref().filter(|_| !same) {
+            old.policy.leave(&**attachment);
+        }
+        attachment.end_delays();
+        drop(settings);
+        // What was set goes when the lock is free again: its pin takes locks of configfs.
+        drop(old);
+        Ok(())
+    }
+
+    pub(crate) fn iret(&self) -> bool {
+        self.iret.get()
+    }
+
+    pub(crate) fn set_iret(&self, iret: bool) {
+        self.iret.set(iret);
+    }
+
+    /// Whether nothing keeps a call from being made, which is so of nearly every one. Counts it if so.
+    ///
+    /// Calls nothing, so that this way has no use for a stack frame.
+    #[inline(always)]
+    pub(crate) fn allows(&self, call: &Entry<'_>) -> bool {
+        if let Some(policy) = &self.assigned.get(call.context()).policy {
+            // An x32 call's number has a bit that makes it one that no rule names.
+            if call.arch() == Arch::I386 {
+                return false;
+            }
+            let rules = policy.rules(call.context());
+            let Some(line) = rules.set.allows(Abi::X86_64, call.raw_number(), call) else {
+                return false;
+            };
+            rules.hits.count(line);
+        }
+        self.stats.count(Event::Allow);
+        true
+    }
+
+    /// Judges a call by the policy, and counts what becomes of it.
+    #[inline(always)]
+    pub(crate) fn judge(&self, call: Entry<'_>) -> Verdict {
+        // An error that is injected should cost little more than the call would.
+        if let Some(policy) = &self.assigned.get(call.context()).policy {
+            let rules = policy.rules(call.context());
+            if call.arch() != Arch::I386 && policy.enforce() {
+                let constant = rules.set.judge_constant(Abi::X86_64, call.raw_number());
+                if let Some(judgement) = constant {
+                    if let Some(verdict) = policy::result(judgement.action) {
+                        self.count(rules, judgement);
+                        return verdict;
+                    }
+                }
+            }
+        }
+        self.judge_closely(call)
+    }
+
+    #[inline(never)]
+    fn judge_closely(&self, call: Entry<'_>) -> Verdict {
+        loop {
+            let assigned = self.assigned.get(call.context());
+            let Some(policy) = &assigned.policy else {
+                // Taken away a moment ago.
+                self.stats.count(Event::Allow);
+                return Verdict::Call;
+            };
+            let rules = policy.rules(call.context());
+            let (arch, nr) = call.arch_and_number();
+            let abi = policy::abi_of(arch);
+            let era = (assigned.serial, rules.version());
+            let count = |counter| {
+                let nr_counters = rules.set.nr_counters();
+                self.counts.count(call.context(), era, nr_counters, counter)
+            };
+            let judgement = match rules.set.judge(abi, nr, &call, count) {
+                Ok(judgement) => judgement,
+                // Another task goes by newer rules already.
+                Err(Uncounted::Outdated) => continue,
+                // No rule is passed over: the call is not made.
+                Err(Uncounted::NoMemory) => Judgement {
+                    action: Action::Errno(ENOMEM.to_errno().unsigned_abs() as u16),
+                    line: None,
+                },
+            };
+            self.count(rules, judgement);
+            return policy.act(judgement.action, abi, call);
+        }
+    }
+
+    #[inline]
+    fn count(&self, rules: &Rules, judgement: Judgement) {
+        if let Some(line) = judgement.line {
+            rules.hits.count(line);
+        }
+        self.stats.count(Event::from(judgement.action));
+    }
+
+    /// Says how a call is to return, and counts that.
+    #[inline]
+    pub(crate) fn exit(&self, work: ExitWork) -> ExitPath {
+        if work.any() {
+            self.count_work(work);
+        }
+        if self.iret.get() {
+            self.stats.count(Event::Iret);
+            ExitPath::Iret
+        } else {
+            self.stats.count(Event::Sysret);
+            ExitPath::Auto
+        }
+    }
+
+    /// What only few exits need.
+    #[cold]
+    #[inline(never)]
+    fn count_work(&self, work: ExitWork) {
+        for class in ExitClass::ALL {
+            if work.has(class) {
+                self.stats.count(Event::Work(class));
+            }
+        }
+    }
+
+    /// Whether new children of the tasks join the group. Any context.
+    pub(crate) fn inherits(&self) -> bool {
+        self.inherit.load(Relaxed)
+    }
+
+    pub(crate) fn set_inherits(&self, inherit: bool) {
+        self.inherit.store(inherit, Relaxed);
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Group {
+    fn drop(self: Pin<&mut Self>) {
+        self.totals.retire(&self.stats);
+    }
+}
