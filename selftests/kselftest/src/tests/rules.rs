@@ -4,7 +4,7 @@
 
 use super::policy::under;
 use crate::{
-    process::{gettid, syscall, Door, Puppet, DOORS, GETPID, GETPPID},
+    process::{gettid, syscall, until, Door, Puppet, DOORS, GETPID, GETPPID},
     slowpath::{attach, detach, Policy},
 };
 use anyhow::{ensure, Result};
@@ -21,7 +21,8 @@ super::tests! {
         rules_written_after_reading
         rules_by_the_thousand;
     [Cpus] =>
-        rule_when_is_counted_for_each_attachment;
+        rule_when_is_counted_for_each_attachment
+        rule_when_is_counted_once_while_rules_are_replaced;
     [CompatEntry] =>
         rule_conditions_of_32_bit_calls;
     [CompatEntry, X32] =>
@@ -144,6 +145,47 @@ fn rule_when_starts_anew_with_new_rules() -> Result<()> {
     task.set("policy", "test")?;
     ensure!(failing().len() == 7);
     Ok(())
+}
+
+/// Four threads make calls all the time. Each version of the rules spares the first three, whichever
+/// threads make them.
+fn rule_when_is_counted_once_while_rules_are_replaced() -> Result<()> {
+    const VERSIONS: i64 = 200;
+    const SPARED: i64 = 3;
+
+    let rules = |version: i64| format!("getppid errno {} when {}+", 1000 + version, SPARED + 1);
+    let policy = Policy::new("test", &rules(0))?;
+    let mut puppet = Puppet::new(|_| {
+        let ppid = crate::process::getppid();
+        // How many calls were spared.
+        let calls = move || {
+            let mut spared = 0;
+            loop {
+                match crate::process::getppid() {
+                    result if result == ppid => spared += 1,
+                    result if result == -1000 - VERSIONS => return spared,
+                    _ => {}
+                }
+            }
+        };
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(calls)).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or(-1)).sum()
+    })?;
+    let task = attach(puppet.tid())?;
+    task.set("inherit", "1")?;
+    task.set("policy", "test")?;
+    puppet.send(0)?;
+    for version in 1..=VERSIONS {
+        // One call has failed, so that three were made.
+        until("the rules are in force", || Ok(policy.hits(1)? > 0))?;
+        policy.set("rules", &rules(version))?;
+    }
+    let spared = puppet.reply()?;
+    // The first call of all has only shown what a spared one returns.
+    let want = SPARED * (VERSIONS + 1) - 1;
+    ensure!(spared == want, "{spared} calls were spared, and not {want}");
+    ensure!(policy.hits(0)? as i64 >= SPARED);
+    detach(puppet.tid())
 }
 
 fn rule_for_every_architecture() -> Result<()> {
