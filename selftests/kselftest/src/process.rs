@@ -165,7 +165,8 @@ pub fn until_delayed(tid: i32, nr: i64) -> Result<()> {
     until_in_state(tid, nr, 'I')
 }
 
-fn until_in_state(tid: i32, nr: i64, state: char) -> Result<()> {
+/// Waits until a task is in this call and in this state.
+pub fn until_in_state(tid: i32, nr: i64, state: char) -> Result<()> {
     let read = |file| fs::read_to_string(format!("/proc/{tid}/{file}")).context("no such task");
     let state = format!(") {state} ");
     until(&state, || {

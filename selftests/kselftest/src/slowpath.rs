@@ -10,6 +10,8 @@ use std::{
     io::{self, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
 };
 
 pub const SYSFS: &str = "/sys/kernel/slowpath";
@@ -134,8 +136,14 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        // In use still, where a test failed: `reset()` removes it.
-        let _ = fs::remove_dir(self.path(""));
+        // A task that has just exited has it a little longer. Where a test failed, it may be in use for good:
+        // `reset()` removes it.
+        for _ in 0..100 {
+            match fs::remove_dir(self.path("")) {
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => sleep(Duration::from_millis(10)),
+                _ => break,
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod escape;
 mod escape_forks;
 mod evade;
 mod events;
+mod exec;
 mod faults;
 mod inherit;
 mod intrude;
@@ -96,6 +97,7 @@ pub const ALL: &[&[&[Test]]] = &[
     compat::TESTS_ON_EACH_PATH,
     compat_tasks::TESTS_ON_EACH_PATH,
     events::TESTS,
+    exec::TESTS,
     observe::TESTS_ON_EACH_PATH,
     mitigations::TESTS,
     probes::TESTS_ON_EACH_PATH,
