@@ -12,7 +12,7 @@ use kernel::{
         Mutex,
         Srcu, //
     },
-    syscall_slowpath::{find_task, Attachment, ForceAll, Registration},
+    syscall_slowpath::{Attachment, ForceAll, Registration},
     task::{
         Pid,
         Task, //
@@ -88,7 +88,7 @@ impl Control {
     }
 
     fn task(tid: Pid) -> Result<ARef<Task>> {
-        find_task(tid).ok_or(ESRCH)
+        Task::from_vpid(tid).ok_or(ESRCH)
     }
 
     /// Attaches the task `tid` of the current PID namespace, with no policy. `show` makes what shows its

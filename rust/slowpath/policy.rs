@@ -5,7 +5,9 @@
 use crate::rules::{self, Action, Mistake, ParseError, RuleSet};
 use kernel::{
     new_mutex,
+    percpu::Counters,
     prelude::*,
+    ratelimit::RateLimit,
     str::CString,
     sync::{
         atomic::{ordering::Relaxed, Atomic},
@@ -13,10 +15,7 @@ use kernel::{
         Mutex, //
     },
     syscall_slowpath::{
-        log_ratelimit,
-        log_ratelimit_admin,
         Arch,
-        Counters,
         Entry,
         Flag,
         HookContext,
@@ -67,28 +66,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    fn parse(policy: &CStr, text: &[u8]) -> Result<KBox<Unpublished<Self>>> {
-        let log = |at: Mistake| {
-            if log_ratelimit_admin() {
-                let Mistake {
-                    line,
-                    column,
-                    reason,
-                } = at;
-                pr_info!("policy {policy}: line {line}, column {column}: {reason}\n");
-            }
-        };
-        let set = RuleSet::parse(text).map_err(|e| match e {
-            ParseError::NoMemory => ENOMEM,
-            ParseError::Syntax(at) => {
-                log(at);
-                EINVAL
-            }
-            ParseError::TooBig(at) => {
-                log(at);
-                E2BIG
-            }
-        })?;
+    fn new(set: RuleSet) -> Result<KBox<Unpublished<Self>>> {
         let hits = Counters::new(set.nr_lines())?;
         Unpublished::new(Self {
             set,
@@ -119,6 +97,11 @@ pub(crate) struct Policy {
     /// They keep the policy, and the policy them: each has to take itself off.
     #[pin]
     users: Mutex<KVec<Arc<dyn User>>>,
+    /// Of messages about what tasks do, which must not hide why an administrator's write failed.
+    #[pin]
+    calls_logged: RateLimit,
+    #[pin]
+    mistakes_logged: RateLimit,
     _place: Place,
 }
 
@@ -126,7 +109,8 @@ impl Policy {
     /// Makes a policy that allows all; `E2BIG` if there are too many.
     pub(crate) fn new(name: &CStr) -> Result<Arc<Self>> {
         let place = Place::take(&ALIVE, MAX_ALIVE)?;
-        let rules = Rules::parse(name, b"")?;
+        // There is no mistake in no text.
+        let rules = Rules::new(RuleSet::parse(b"").map_err(|_| ENOMEM)?)?;
         let name = CString::try_from(name)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -134,6 +118,8 @@ impl Policy {
                 rules <- Published::new(rules),
                 enforce: Flag::new(true),
                 users <- new_mutex!(KVec::new()),
+                calls_logged <- RateLimit::new(),
+                mistakes_logged <- RateLimit::new(),
                 _place: place,
             }),
             GFP_KERNEL,
@@ -169,7 +155,30 @@ impl Policy {
 
     /// Rules that [`Self::replace`] takes: all of a replacement that can fail.
     pub(crate) fn parse(&self, text: &[u8]) -> Result<KBox<Unpublished<Rules>>> {
-        Rules::parse(&self.name, text)
+        let set = RuleSet::parse(text).map_err(|e| match e {
+            ParseError::NoMemory => ENOMEM,
+            ParseError::Syntax(at) => {
+                self.log_mistake(at);
+                EINVAL
+            }
+            ParseError::TooBig(at) => {
+                self.log_mistake(at);
+                E2BIG
+            }
+        })?;
+        Rules::new(set)
+    }
+
+    fn log_mistake(&self, at: Mistake) {
+        if self.mistakes_logged.allow() {
+            let Mistake {
+                line,
+                column,
+                reason,
+            } = at;
+            let policy = self.name();
+            pr_info!("policy {policy}: line {line}, column {column}: {reason}\n");
+        }
     }
 
     /// Replaces the rules, for all users at once.
@@ -244,7 +253,7 @@ impl Policy {
 
     #[cold]
     fn log(&self, action: Action, abi: rules::Abi, call: &Entry<'_>) {
-        if log_ratelimit() {
+        if self.calls_logged.allow() {
             pr_info!(
                 "policy {}: task {} makes {} syscall {} ({}): {}\n",
                 self.name(),

@@ -3,15 +3,15 @@
 //! Who may write to files, and what they may write.
 
 use kernel::{
+    capability::{capable, Capability},
     fmt::Write,
     kobject::Page,
-    prelude::*,
-    syscall_slowpath::capable_sys_admin, //
+    prelude::*, //
 };
 
 /// The mode bits let only root open a file; this is for whoever was handed it open.
 pub(super) fn require_admin() -> Result {
-    if capable_sys_admin() {
+    if capable(Capability::SYS_ADMIN) {
         Ok(())
     } else {
         Err(EPERM)

@@ -5,12 +5,13 @@
 use crate::rules::Action;
 use kernel::{
     new_mutex,
+    percpu::FixedCounters,
     prelude::*,
     sync::{
         Arc,
         Mutex, //
     },
-    syscall_slowpath::{ExitClass, FixedCounters}, //
+    syscall_slowpath::ExitClass, //
 };
 
 /// What is counted.
