@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows the paths that a task gives to `open`, `creat`, `openat` and `openat2`, and the children that
-//! it makes from then on:
-//! `insmod slowpath_audit_open.ko tid=TID`, then switch on
+//! Shows the paths that a task gives to `open`, `creat`, `openat` and `openat2`, and the children
+//! that it makes from then on: `insmod slowpath_audit_open.ko tid=TID`, then switch on
 //! `/sys/kernel/tracing/events/syscall_slowpath/syscall_slowpath_note` and read
 //! `/sys/kernel/tracing/trace_pipe`. `perf`, `trace-cmd` and BPF programs get the same event.
 //!
-//! The path is what the program has in its memory when it makes the call. The kernel reads it again,
-//! and another thread may have changed it by then. It may have newlines in it.
+//! The path is what the program has in its memory when it makes the call. The kernel reads it
+//! again, and another thread may have changed it by then. It may have newlines in it.
 
 use kernel::{
     prelude::*,

@@ -3,10 +3,10 @@
 //! Lets a task, and the children that it makes from then on, execute only what is under `/usr/`:
 //! `insmod slowpath_deny_exec.ko tid=TID`.
 //!
-//! A guard against mistakes, and no sandbox. An interpreter in the directory, such as a shell or the
-//! dynamic loader, runs what is elsewhere. The path may lead elsewhere by a symbolic link, or in a mount
-//! namespace or a chroot. The kernel reads it again when it makes the call, and another thread may have
-//! changed it by then. An open file cannot be executed by its descriptor.
+//! A guard against mistakes, and no sandbox. An interpreter in the directory, such as a shell or
+//! the dynamic loader, runs what is elsewhere. The path may lead elsewhere by a symbolic link, or
+//! in a mount namespace or a chroot. The kernel reads it again when it makes the call, and another
+//! thread may have changed it by then. An open file cannot be executed by its descriptor.
 
 use kernel::{
     prelude::*,

@@ -2,8 +2,8 @@
 
 //! Has every Nth syscall of a task fail: `insmod slowpath_flaky.ko tid=TID every=100 seed=1`.
 //!
-//! The seed says which is the first, so that a test that found something can be repeated. Calls that
-//! a program cannot do without, such as `exit_group`, are left alone.
+//! The seed says which is the first, so that a test that found something can be repeated. Calls
+//! that a program cannot do without, such as `exit_group`, are left alone.
 
 use core::num::NonZeroU64;
 use kernel::{

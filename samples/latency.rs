@@ -4,8 +4,8 @@
 //! `/sys/kernel/debug/slowpath_latency/histogram`.
 //!
 //! A line has the number of a 64-bit call, and how many took less than 1, 2, 4, 8 ... nanoseconds,
-//! but no less than half of that. What else there is between the hooks counts, too: seccomp, a tracer,
-//! a wait for a signal. A call that is restarted is another one each time.
+//! but no less than half of that. What else there is between the hooks counts, too: seccomp, a
+//! tracer, a wait for a signal. A call that is restarted is another one each time.
 
 use kernel::{
     debugfs,

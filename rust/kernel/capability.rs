@@ -22,11 +22,11 @@ impl Capability {
     pub const SYS_PTRACE: Self = Self(bindings::CAP_SYS_PTRACE as c_int);
 }
 
-/// Whether the current task has this capability in the initial user namespace. Marks the task as one
-/// that has used its privileges, if so. Process context.
+/// Whether the current task has this capability in the initial user namespace. Marks the task as
+/// one that has used its privileges, if so. Process context.
 #[inline]
 pub fn capable(capability: Capability) -> bool {
-    // SAFETY: The C function looks at the current task, which there always is. The number is that of
-    // a capability, as there are no other values of the type.
+    // SAFETY: The C function looks at the current task, which there always is. The number is that
+    // of a capability, as there are no other values of the type.
     unsafe { bindings::capable(capability.0) }
 }

@@ -20,7 +20,8 @@
 //! }
 //!
 //! impl Attributes for Lamp {
-//!     const ATTRIBUTES: &'static [Attribute<Self>] = &[Attribute::ro(c"watts", 0o444, Lamp::show)];
+//!     const ATTRIBUTES: &'static [Attribute<Self>] =
+//!         &[Attribute::ro(c"watts", 0o444, Lamp::show)];
 //! }
 //!
 //! impl Lamp {
@@ -67,8 +68,8 @@ impl fmt::Write for Page<'_> {
     }
 }
 
-/// What is the same of a file whatever the type of its directory, which the functions here know. Calls by
-/// pointers of the wrong type would be trapped by kCFI.
+/// What is the same of a file whatever the type of its directory, which the functions here know.
+/// Calls by pointers of the wrong type would be trapped by kCFI.
 #[repr(C)]
 struct File {
     attribute: bindings::attribute,
@@ -88,8 +89,8 @@ pub struct Attribute<T: 'static> {
     store: Option<fn(&T, &[u8]) -> Result>,
 }
 
-// SAFETY: `&self` lends names, modes and functions, which nobody writes: sysfs takes attributes that are
-// constant. No `T` is in it.
+// SAFETY: `&self` lends names, modes and functions, which nobody writes: sysfs takes attributes
+// that are constant. No `T` is in it.
 unsafe impl<T> Sync for Attribute<T> {}
 
 impl<T> Attribute<T> {
@@ -111,10 +112,11 @@ impl<T> Attribute<T> {
 
     /// # Safety
     ///
-    /// `file` is that of an `Attribute<T>`, and `data` points to a `T`; both are valid for the call.
+    /// `file` is that of an `Attribute<T>`, and `data` points to a `T`; both are valid for the
+    /// call.
     unsafe fn call_show(file: *const File, data: *const c_void, page: &mut Page<'_>) -> Result {
-        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`, which is
-        // `repr(C)`, `file` is the first member, so that their addresses are the same.
+        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`,
+        // which is `repr(C)`, `file` is the first member, so that their addresses are the same.
         let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
         attribute.show.ok_or(EIO)?(data, page)
     }
@@ -123,8 +125,8 @@ impl<T> Attribute<T> {
     ///
     /// As for [`Self::call_show`].
     unsafe fn call_store(file: *const File, data: *const c_void, text: &[u8]) -> Result {
-        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`, which is
-        // `repr(C)`, `file` is the first member, so that their addresses are the same.
+        // SAFETY: The caller promises that both live for the call, of this type; in `Attribute`,
+        // which is `repr(C)`, `file` is the first member, so that their addresses are the same.
         let (attribute, data) = unsafe { (&*file.cast::<Self>(), &*data.cast::<T>()) };
         attribute.store.ok_or(EIO)?(data, text)
     }
@@ -177,19 +179,22 @@ pub unsafe trait Parent {
 /// `/sys/kernel`.
 pub struct KernelDir;
 
-// SAFETY: `ksysfs_init()`, a core initcall, makes `kernel_kobj` or fails the boot; nothing removes it.
+// SAFETY: `ksysfs_init()`, a core initcall, makes `kernel_kobj` or fails the boot; nothing removes
+// it.
 unsafe impl Parent for KernelDir {
     fn as_raw(&self) -> *mut bindings::kobject {
-        // SAFETY: Written once, by a core initcall, which comes before all that has a `KernelDir` of use.
+        // SAFETY: Written once, by a core initcall, which comes before all that has a `KernelDir`
+        // of use.
         unsafe { bindings::kernel_kobj }
     }
 }
 
-// SAFETY: By the type invariants of `Dir` its kobject is in sysfs, until it is dropped; the `Arc` keeps it.
+// SAFETY: By the type invariants of `Dir` its kobject is in sysfs, until it is dropped; the `Arc`
+// keeps it.
 unsafe impl<T: Attributes, P: Parent> Parent for Arc<Dir<T, P>> {
     fn as_raw(&self) -> *mut bindings::kobject {
-        // SAFETY: By the type invariants of `Dir` `node` comes from a box, which is freed when the reference
-        // is put that `Dir` has.
+        // SAFETY: By the type invariants of `Dir` `node` comes from a box, which is freed when the
+        // reference is put that `Dir` has.
         unsafe { self.node.as_ref() }.kobj.get()
     }
 }
@@ -216,7 +221,8 @@ pub struct Dir<T: Attributes, P: Parent> {
 
 // SAFETY: `T` and `P` are `Send`. A kobject may be deleted and put by any task.
 unsafe impl<T: Attributes, P: Parent + Send> Send for Dir<T, P> {}
-// SAFETY: `T` and `P` are `Sync`. Of the node, `&self` lends the address of its kobject, which sysfs locks.
+// SAFETY: `T` and `P` are `Sync`. Of the node, `&self` lends the address of its kobject, which
+// sysfs locks.
 unsafe impl<T: Attributes, P: Parent + Sync> Sync for Dir<T, P> {}
 
 impl<T: Attributes, P: Parent> Dir<T, P> {
@@ -234,8 +240,8 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             GFP_KERNEL,
         )?;
 
-        // SAFETY: By the contract of `Parent` its kobject is in sysfs, so that `sd` is set and lives as
-        // long as `parent`, which we own.
+        // SAFETY: By the contract of `Parent` its kobject is in sysfs, so that `sd` is set and
+        // lives as long as `parent`, which we own.
         let taken = unsafe {
             bindings::kernfs_find_and_get_ns(
                 (*parent.as_raw()).sd,
@@ -251,8 +257,8 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
 
         let node = KBox::into_raw(node);
         // SAFETY: `node` comes from a box, with a zeroed `kobj`, as initialising it demands; by the
-        // contract of `Parent` the parent's is in sysfs. From here on the box is freed by `release()`,
-        // when the last reference is put.
+        // contract of `Parent` the parent's is in sysfs. From here on the box is freed by
+        // `release()`, when the last reference is put.
         let added = to_result(unsafe {
             bindings::kobject_init_and_add(
                 (*node).kobj.get(),
@@ -263,8 +269,8 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
             )
         });
         if let Err(e) = added {
-            // SAFETY: The C function initialises a kobject also where it fails to add it, and leaves us
-            // the first reference.
+            // SAFETY: The C function initialises a kobject also where it fails to add it, and
+            // leaves us the first reference.
             unsafe { bindings::kobject_put((*node).kobj.get()) };
             return Err(e);
         }
@@ -298,10 +304,11 @@ impl<T: Attributes, P: Parent> Dir<T, P> {
 
 impl<T: Attributes, P: Parent> Drop for Dir<T, P> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants `node` comes from a box, to whose kobject we have a reference.
+        // SAFETY: By the type invariants `node` comes from a box, to whose kobject we have a
+        // reference.
         let kobj = unsafe { self.node.as_ref() }.kobj.get();
-        // SAFETY: By the type invariants it is in sysfs, and we have a reference. This waits for its
-        // `show` and `store`, so that none uses `data` when it is dropped.
+        // SAFETY: By the type invariants it is in sysfs, and we have a reference. This waits for
+        // its `show` and `store`, so that none uses `data` when it is dropped.
         unsafe { bindings::kobject_del(kobj) };
         // SAFETY: The reference that `new()` was given by `kobject_init_and_add()`, put here only.
         unsafe { bindings::kobject_put(kobj) };
@@ -339,11 +346,12 @@ unsafe fn file(
     kobj: *mut bindings::kobject,
     attribute: *mut bindings::attribute,
 ) -> (*const File, *const c_void) {
-    // SAFETY: The caller promises that `kobj` is that of a `Dir`, which by its type invariants is in a
-    // `Node`; an `Opaque` has the layout of what is in it.
+    // SAFETY: The caller promises that `kobj` is that of a `Dir`, which by its type invariants is
+    // in a `Node`; an `Opaque` has the layout of what is in it.
     let node = unsafe { container_of!(Opaque::cast_from(kobj), Node, kobj) };
     // The attribute is the first member of a `File`.
-    // SAFETY: By the type invariants of `Dir` the node comes from a box, which whoever has `kobj` keeps.
+    // SAFETY: By the type invariants of `Dir` the node comes from a box, which whoever has `kobj`
+    // keeps.
     (attribute.cast_const().cast(), unsafe { (*node).data })
 }
 
@@ -365,9 +373,9 @@ unsafe extern "C" fn show(
             formatter: unsafe { RawFormatter::from_buffer(page.cast(), PAGE_SIZE) },
             _p: PhantomData,
         };
-        // SAFETY: By the invariants of `Dir` the file is of an `Attribute<T>`, and the data is a `T`, of
-        // the same type; by the invariants of `Attribute` the function is for that type. The directory,
-        // and so its data, is there meanwhile by the safety requirements.
+        // SAFETY: By the invariants of `Dir` the file is of an `Attribute<T>`, and the data is a
+        // `T`, of the same type; by the invariants of `Attribute` the function is for that type.
+        // The directory, and so its data, is there meanwhile by the safety requirements.
         unsafe { ((*file).show)(file, data, &mut page) }?;
         let written = page.formatter.bytes_written();
         // Whether or not the function has heeded it, the text did not fit.
@@ -392,7 +400,8 @@ unsafe extern "C" fn store(
     let (file, data) = unsafe { file(kobj, attribute) };
 
     from_result(|| {
-        // SAFETY: Sysfs hands over a buffer of its own, which has `len` bytes and lives for this call.
+        // SAFETY: Sysfs hands over a buffer of its own, which has `len` bytes and lives for this
+        // call.
         let text = unsafe { core::slice::from_raw_parts(buf.cast(), len) };
         // SAFETY: As in `show()`.
         unsafe { ((*file).store)(file, data, text) }?;
@@ -404,9 +413,11 @@ unsafe extern "C" fn store(
 ///
 /// `kobj` is that of a `Node` that comes from a box and that nobody uses any more.
 unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
-    // SAFETY: The caller promises that `kobj` is in a `Node`; an `Opaque` has the layout of what is in it.
+    // SAFETY: The caller promises that `kobj` is in a `Node`; an `Opaque` has the layout of what is
+    // in it.
     let node = unsafe { container_of!(Opaque::cast_from(kobj), Node, kobj) };
-    // SAFETY: The caller promises that the node comes from a box and that nobody uses it: it is ours.
+    // SAFETY: The caller promises that the node comes from a box and that nobody uses it: it is
+    // ours.
     drop(unsafe { KBox::from_raw(node.cast_mut()) });
 }
 

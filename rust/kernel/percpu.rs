@@ -33,8 +33,8 @@ pub struct Counters {
 
 // SAFETY: The type owns its allocation, which no CPU or task has to free.
 unsafe impl Send for Counters {}
-// SAFETY: Through `&self` a CPU writes its own copy, by one instruction that no interrupt divides, and
-// the sum reads the others' by `READ_ONCE()`.
+// SAFETY: Through `&self` a CPU writes its own copy, by one instruction that no interrupt divides,
+// and the sum reads the others' by `READ_ONCE()`.
 unsafe impl Sync for Counters {}
 
 impl Counters {
@@ -45,8 +45,8 @@ impl Counters {
         if len == 0 || len.checked_mul(size_of::<u64>()).is_none() {
             return Err(EINVAL);
         }
-        // SAFETY: Just checked that the size does not wrap and is not zero; that it may sleep is said
-        // above.
+        // SAFETY: Just checked that the size does not wrap and is not zero; that it may sleep is
+        // said above.
         let counters = unsafe { bindings::percpu_alloc_u64(len) };
         // INVARIANT: Not null, so the allocation succeeded.
         Ok(Self {
@@ -84,8 +84,8 @@ impl Counters {
     unsafe fn count_unchecked(&self, index: usize) {
         let counters = self.counters.as_ptr();
         // As `this_cpu_inc()`, without the call of a helper.
-        // SAFETY: By the type invariants each CPU has `len` counters from this offset on, of which the
-        // caller promises that `index` is one; in the kernel GS has the base of this CPU's.
+        // SAFETY: By the type invariants each CPU has `len` counters from this offset on, of which
+        // the caller promises that `index` is one; in the kernel GS has the base of this CPU's.
         unsafe {
             core::arch::asm!("inc qword ptr gs:[{} + 8 * {}]", in(reg) counters, in(reg) index,
                              options(nostack))
@@ -96,8 +96,8 @@ impl Counters {
     #[inline]
     pub fn sum(&self, index: usize) -> u64 {
         if index < self.len {
-            // SAFETY: By the type invariants there are `len` counters, and `index` was just compared
-            // with that.
+            // SAFETY: By the type invariants there are `len` counters, and `index` was just
+            // compared with that.
             unsafe { bindings::percpu_sum_u64(self.counters.as_ptr().wrapping_add(index)) }
         } else {
             0
@@ -124,7 +124,8 @@ impl<const N: usize> FixedCounters<N> {
     #[inline]
     pub fn count(&self, index: usize) {
         if index < N {
-            // SAFETY: By the type invariants there are `N` counters, with which `index` was compared.
+            // SAFETY: By the type invariants there are `N` counters, with which `index` was
+            // compared.
             unsafe { self.0.count_unchecked(index) };
         }
     }
@@ -145,8 +146,8 @@ impl<const N: usize> FixedCounters<N> {
 impl Drop for Counters {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants this is a per-CPU allocation; `&mut self` shows that nobody
-        // counts or reads, and nobody will.
+        // SAFETY: By the type invariants this is a per-CPU allocation; `&mut self` shows that
+        // nobody counts or reads, and nobody will.
         unsafe { bindings::free_percpu(self.counters.as_ptr().cast()) };
     }
 }

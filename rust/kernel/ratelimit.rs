@@ -10,7 +10,8 @@ use crate::{
     types::Opaque, //
 };
 
-/// Lets not more than a few events through in a few seconds: as many as `printk_ratelimited()` does.
+/// Lets not more than a few events through in a few seconds: as many as `printk_ratelimited()`
+/// does.
 ///
 /// What it holds back is not reported.
 ///
@@ -36,8 +37,8 @@ pub struct RateLimit {
 
 // SAFETY: Nothing in it belongs to a task or a CPU.
 unsafe impl Send for RateLimit {}
-// SAFETY: By `&self` it is only given to `___ratelimit()`, which may be called at the same time from
-// anywhere: it has a lock of its own.
+// SAFETY: By `&self` it is only given to `___ratelimit()`, which may be called at the same time
+// from anywhere: it has a lock of its own.
 unsafe impl Sync for RateLimit {}
 
 impl RateLimit {
@@ -46,8 +47,8 @@ impl RateLimit {
         // INVARIANT: It is initialised here.
         pin_init!(Self {
             state <- Opaque::ffi_init(|slot: *mut bindings::ratelimit_state| {
-                // SAFETY: By the contract of `ffi_init()`, `slot` is valid for writes, and nobody else
-                // uses it yet.
+                // SAFETY: By the contract of `ffi_init()`, `slot` is valid for writes, and nobody
+                // else uses it yet.
                 unsafe { bindings::ratelimit_default_init(slot) };
                 // SAFETY: As above.
                 unsafe { bindings::ratelimit_set_flags(slot, bindings::RATELIMIT_MSG_ON_RELEASE) };
@@ -57,8 +58,8 @@ impl RateLimit {
 
     /// Whether an event may go through now. Any context.
     pub fn allow(&self) -> bool {
-        // SAFETY: By the type invariants it was initialised, and it does not move, being pinned. The
-        // name is for messages that the flag turns off.
+        // SAFETY: By the type invariants it was initialised, and it does not move, being pinned.
+        // The name is for messages that the flag turns off.
         unsafe { bindings::___ratelimit(self.state.get(), c"".as_char_ptr()) != 0 }
     }
 }

@@ -52,9 +52,10 @@
 //! An attachment's data, which is the type that implements [`Handler`], is owned by the attachment,
 //! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
 //! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
-//! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`] waits
-//! for them when it is dropped, and for what a [`Published`] has still to drop. As with the kernel's other
-//! registrations, that takes one that is dropped: keep it in the module, and do not leak it.
+//! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`]
+//! waits for them when it is dropped, and for what a [`Published`] has still to drop. As with the
+//! kernel's other registrations, that takes one that is dropped: keep it in the module, and do not
+//! leak it.
 
 use crate::{
     bindings,
@@ -128,10 +129,11 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether a call goes on without [`Handler::enter`], which would let it, too. In the same context.
+    /// Whether a call goes on without [`Handler::enter`], which would let it, too. In the same
+    /// context.
     ///
-    /// Not part of the interface: `enter` is all that a handler needs. This is for one that lets nearly every
-    /// call go on, and is spared the stack frame that `enter` needs for the rest.
+    /// Not part of the interface: `enter` is all that a handler needs. This is for one that lets
+    /// nearly every call go on, and is spared the stack frame that `enter` needs for the rest.
     #[doc(hidden)]
     fn pass(&self, _call: &Entry<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -146,8 +148,8 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// Signals are handled after this. A call that one has interrupted may have a result from -512
     /// to -516 here: user space never sees that, but `EINTR`, or the call is made again. When the
-    /// signal's handler returns, by the call `sigreturn`, that call's exit has the number -1, and as
-    /// its result what it has restored, such as the `EINTR` of the first call.
+    /// signal's handler returns, by the call `sigreturn`, that call's exit has the number -1, and
+    /// as its result what it has restored, such as the `EINTR` of the first call.
     ///
     /// # Examples
     ///
@@ -180,8 +182,8 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A delay that [`enter`](Handler::enter) asked for is over: the task has waited for so long. May
-    /// sleep.
+    /// A delay that [`enter`](Handler::enter) asked for is over: the task has waited for so long.
+    /// May sleep.
     fn delayed(&self, _waited: Delta) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -191,8 +193,8 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// # Context
     ///
-    /// Runs in the parent, with interrupts off and locks held: must not sleep, nor allocate but with
-    /// `GFP_ATOMIC`.
+    /// Runs in the parent, with interrupts off and locks held: must not sleep, nor allocate but
+    /// with `GFP_ATOMIC`.
     ///
     /// # Examples
     ///
@@ -217,10 +219,11 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The last task has left, by an exit or because it was detached; no other will share the attachment.
+    /// The last task has left, by an exit or because it was detached; no other will share the
+    /// attachment.
     ///
-    /// Called once. Hooks may still run in a task that was detached. May sleep, and delays no task that
-    /// exits; but must not wait for the registration to be dropped.
+    /// Called once. Hooks may still run in a task that was detached. May sleep, and delays no task
+    /// that exits; but must not wait for the registration to be dropped.
     fn left(_attachment: ArcBorrow<'_, Attachment<Self>>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -231,8 +234,8 @@ pub trait Handler: Sized + Send + Sync + 'static {
 /// # Invariants
 ///
 /// `inner` was passed to `syscall_slowpath_attach()`, with success, before anybody but
-/// [`Registration::attach`] could refer to it. From then on until `release()` the C side uses it, and
-/// owns one reference count of the [`Arc`] that holds the attachment.
+/// [`Registration::attach`] could refer to it. From then on until `release()` the C side uses it,
+/// and owns one reference count of the [`Arc`] that holds the attachment.
 #[pin_data]
 pub struct Attachment<T: Handler> {
     #[pin]
@@ -241,8 +244,8 @@ pub struct Attachment<T: Handler> {
     data: T,
 }
 
-// SAFETY: Of `inner` we only hand the address to C functions, which take `syscall_slowpath_lock` wherever
-// they run, and `T` is `Send`.
+// SAFETY: Of `inner` we only hand the address to C functions, which take `syscall_slowpath_lock`
+// wherever they run, and `T` is `Send`.
 unsafe impl<T: Handler> Send for Attachment<T> {}
 // SAFETY: As above, for functions that run at the same time; and `T` is `Sync`.
 unsafe impl<T: Handler> Sync for Attachment<T> {}
@@ -256,8 +259,8 @@ impl<T: Handler> Attachment<T> {
 
     /// How many live tasks share this attachment.
     pub fn nr_tasks(&self) -> u32 {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
-        // freed: all that the C function asks for.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
+        // from being freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_nr_tasks(self.inner.get()) }
     }
 
@@ -265,18 +268,18 @@ impl<T: Handler> Attachment<T> {
     ///
     /// Process context.
     pub fn enable(&self, enable: bool) {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
-        // freed: all that the C function asks for.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
+        // from being freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_enable_attachment(self.inner.get(), enable) };
     }
 
     /// Lets those of its tasks go on that hooks have delayed by now.
     ///
-    /// For delays that are not wanted any more: [`Handler::enter`] must no longer ask for them when this
-    /// is called. Process context.
+    /// For delays that are not wanted any more: [`Handler::enter`] must no longer ask for them when
+    /// this is called. Process context.
     pub fn end_delays(&self) {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it from being
-        // freed: all that the C function asks for.
+        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
+        // from being freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_end_delays(self.inner.get()) };
     }
 
@@ -309,7 +312,8 @@ pub struct Registration<T: Handler> {
 
 // SAFETY: `syscall_slowpath_unregister()` may be called by any task, and there is no `T` in here.
 unsafe impl<T: Handler> Send for Registration<T> {}
-// SAFETY: The C functions that get `inner` take `syscall_slowpath_lock` for all that they change of it.
+// SAFETY: The C functions that get `inner` take `syscall_slowpath_lock` for all that they change of
+// it.
 unsafe impl<T: Handler> Sync for Registration<T> {}
 
 impl<T: Handler> Registration<T> {
@@ -322,16 +326,16 @@ impl<T: Handler> Registration<T> {
                 // SAFETY: As above, and it was initialised by the line above.
                 unsafe { (*slot).ops = Ops::<T>::vtable() };
                 // INVARIANT: Registered if this succeeds.
-                // SAFETY: Its ops are set. It does not move, being pinned, nor go before `drop()` has
-                // unregistered it.
+                // SAFETY: Its ops are set. It does not move, being pinned, nor go before `drop()`
+                // has unregistered it.
                 to_result(unsafe { bindings::syscall_slowpath_register(slot) })
             }),
             _p: PhantomData,
         })
     }
 
-    /// Attaches `task`, with `data` for its attachment: an initializer, or `Ok` and a value, which is
-    /// dropped if this fails. May sleep.
+    /// Attaches `task`, with `data` for its attachment: an initializer, or `Ok` and a value, which
+    /// is dropped if this fails. May sleep.
     ///
     /// # Errors
     ///
@@ -351,9 +355,9 @@ impl<T: Handler> Registration<T> {
         // The reference that the C side owns until it calls `release()`.
         let owned = attachment.clone().into_raw();
 
-        // SAFETY: By the type invariants, `inner` is a registered handler. The attachment was zeroed above,
-        // and is embedded in the type that the functions in `Ops<T>` take it for. `owned` keeps it until
-        // `release()`. A `&Task` keeps its task.
+        // SAFETY: By the type invariants, `inner` is a registered handler. The attachment was
+        // zeroed above, and is embedded in the type that the functions in `Ops<T>` take it for.
+        // `owned` keeps it until `release()`. A `&Task` keeps its task.
         let ret = to_result(unsafe {
             bindings::syscall_slowpath_attach(
                 self.inner.get(),
@@ -362,7 +366,8 @@ impl<T: Handler> Registration<T> {
             )
         });
         if ret.is_err() {
-            // SAFETY: `owned` comes from `into_raw()`, and after an error the C side does not own it.
+            // SAFETY: `owned` comes from `into_raw()`, and after an error the C side does not own
+            // it.
             drop(unsafe { Arc::from_raw(owned) });
         }
         ret.map(|()| attachment)
@@ -376,7 +381,8 @@ impl<T: Handler> Registration<T> {
 
     /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
     pub fn detach(&self, task: &Task) -> Result {
-        // SAFETY: By the type invariants, `inner` is a registered handler. A `&Task` keeps its task.
+        // SAFETY: By the type invariants, `inner` is a registered handler. A `&Task` keeps its
+        // task.
         to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), task.as_ptr()) })
     }
 
@@ -391,8 +397,8 @@ impl<T: Handler> Registration<T> {
         unsafe { bindings::syscall_slowpath_detach_all(self.inner.get()) };
     }
 
-    /// Waits until [`Handler::left`] has returned for all attachments whose last task has exited; not for
-    /// those whose last task is being detached. May sleep; not in that function.
+    /// Waits until [`Handler::left`] has returned for all attachments whose last task has exited;
+    /// not for those whose last task is being detached. May sleep; not in that function.
     pub fn flush_left(&self) {
         // SAFETY: Always safe to call where sleeping is.
         unsafe { bindings::syscall_slowpath_flush_left() };
@@ -408,7 +414,8 @@ impl<T: Handler> Registration<T> {
 #[pinned_drop]
 impl<T: Handler> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants, `inner` is a registered handler, and nobody can borrow it any more.
+        // SAFETY: By the type invariants, `inner` is a registered handler, and nobody can borrow it
+        // any more.
         unsafe { bindings::syscall_slowpath_unregister(self.inner.get()) };
     }
 }
@@ -417,7 +424,8 @@ impl<T: Handler> PinnedDrop for Registration<T> {
 pub struct ForceAll(());
 
 impl ForceAll {
-    /// Puts every task on the slow path. There may be several at a time. Process context, may sleep.
+    /// Puts every task on the slow path. There may be several at a time. Process context, may
+    /// sleep.
     #[inline]
     pub fn new() -> Self {
         // SAFETY: Always safe to call in process context.
@@ -454,9 +462,9 @@ pub fn fast_path_off() -> Option<&'static str> {
     Some(word.to_str().unwrap_or("unknown"))
 }
 
-/// Leaves an audit record that the current task did this, a word, to what is called `name`, and with
-/// which result. Attaching, detaching, switching all off and killing leave theirs without this. Process
-/// context, may sleep.
+/// Leaves an audit record that the current task did this, a word, to what is called `name`, and
+/// with which result. Attaching, detaching, switching all off and killing leave theirs without
+/// this. Process context, may sleep.
 pub fn audit<T>(what: &CStr, name: &CStr, result: &Result<T>) {
     let error = result.as_ref().err().map_or(0, |e| e.to_errno());
     // SAFETY: A `&CStr` points to bytes that end in NUL, and is borrowed for longer than the call.
@@ -507,8 +515,9 @@ impl<T: Handler> Ops<T> {
         nr: i32,
     ) -> usize {
         if T::HAS_PASS {
-            // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-            // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+            // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+            // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+            // until `release()`.
             let attachment = unsafe { Attachment::<T>::from_inner(att) };
             // SAFETY: By the safety requirements.
             let entry = unsafe { Entry::new(regs, arch, nr) };
@@ -530,14 +539,15 @@ impl<T: Handler> Ops<T> {
         arch: u32,
         nr: i32,
     ) -> usize {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
         let entry = unsafe { Entry::new(regs, arch, nr) };
         let verdict = attachment.data.enter(entry);
-        // SAFETY: By the safety requirements; the only other object for this frame was moved into `enter()`,
-        // and cannot outlive it.
+        // SAFETY: By the safety requirements; the only other object for this frame was moved into
+        // `enter()`, and cannot outlive it.
         verdict.carry_out(unsafe { Entry::new(regs, arch, nr) })
     }
 
@@ -549,8 +559,9 @@ impl<T: Handler> Ops<T> {
         regs: *mut bindings::pt_regs,
         classes: u32,
     ) -> bool {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // SAFETY: By the safety requirements.
         let exit = unsafe { Exit::new(regs, classes) };
@@ -561,8 +572,9 @@ impl<T: Handler> Ops<T> {
     ///
     /// As for [`Self::enter`].
     unsafe extern "C" fn delayed(att: *mut bindings::syscall_slowpath_attachment, ns: u64) {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
         // CAST: No task waits for centuries.
         attachment.data.delayed(Delta::from_nanos(ns as i64));
@@ -576,11 +588,12 @@ impl<T: Handler> Ops<T> {
         child: *mut bindings::task_struct,
         _clone_flags: u64,
     ) -> bool {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // until `release()`.
         let attachment = unsafe { Attachment::<T>::from_inner(att) };
-        // SAFETY: By the safety requirements, `child` is a task, which the C side does not free during the
-        // call; `Task` is `repr(transparent)`.
+        // SAFETY: By the safety requirements, `child` is a task, which the C side does not free
+        // during the call; `Task` is `repr(transparent)`.
         attachment.data.inherit(unsafe { &*child.cast::<Task>() })
     }
 
@@ -588,8 +601,9 @@ impl<T: Handler> Ops<T> {
     ///
     /// As for [`Self::enter`].
     unsafe extern "C" fn left(att: *mut bindings::syscall_slowpath_attachment) {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the invariants of
-        // that it is embedded in an `Attachment<T>`, whose count the C side owns until `release()`.
+        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // until `release()`.
         T::left(unsafe { Attachment::<T>::from_inner(att) });
     }
 
@@ -600,8 +614,8 @@ impl<T: Handler> Ops<T> {
         // SAFETY: By the invariants of `Registration`, `att` is embedded in an `Attachment<T>`.
         let attachment: *const Attachment<T> =
             unsafe { container_of!(Opaque::cast_from(att), Attachment<T>, inner) };
-        // SAFETY: This is the reference that `Registration::attach()` has made by `into_raw()` for the C side,
-        // which calls this once.
+        // SAFETY: This is the reference that `Registration::attach()` has made by `into_raw()` for
+        // the C side, which calls this once.
         drop(unsafe { Arc::from_raw(attachment) });
     }
 }

@@ -21,9 +21,9 @@ use kernel::{
 
 /// What all groups belong to.
 ///
-/// Lock order: `names`, then those of a group. `switches` and `registration` are taken by themselves. None
-/// is held over the core's attach, which waits for an exec of the task: that may be about to read one of
-/// our files.
+/// Lock order: `names`, then those of a group. `switches` and `registration` are taken by
+/// themselves. None is held over the core's attach, which waits for an exec of the task: that may
+/// be about to read one of our files.
 #[pin_data]
 pub(crate) struct Control {
     pub(crate) totals: Arc<Totals>,
@@ -32,8 +32,8 @@ pub(crate) struct Control {
     registration: Mutex<Option<Arc<Registration<Group>>>>,
     #[pin]
     users: Srcu,
-    /// Held while groups are shown, and while tasks are detached, so that who wants the name of one that
-    /// is detached waits. Not taken by an attachment's own files: detaching waits for those.
+    /// Held while groups are shown, and while tasks are detached, so that who wants the name of one
+    /// that is detached waits. Not taken by an attachment's own files: detaching waits for those.
     #[pin]
     names: Mutex<()>,
     /// Held while one is turned.
@@ -91,8 +91,8 @@ impl Control {
         Task::from_vpid(tid).ok_or(ESRCH)
     }
 
-    /// Attaches the task `tid` of the current PID namespace, with no policy. `show` makes what shows its
-    /// group, by the name that it has in the initial namespace. May sleep.
+    /// Attaches the task `tid` of the current PID namespace, with no policy. `show` makes what
+    /// shows its group, by the name that it has in the initial namespace. May sleep.
     pub(crate) fn attach(
         &self,
         tid: Pid,
@@ -105,7 +105,8 @@ impl Control {
                 let attachment = registration.attach(&task, group)?;
                 let _guard = self.names.lock();
                 Group::show(&attachment, || show(&task, attachment.clone())).inspect_err(|_| {
-                    // It may have left meanwhile, and be attached anew; under the lock it can only exit.
+                    // It may have left meanwhile, and be attached anew; under the lock it can only
+                    // exit.
                     if attachment.nr_tasks() != 0 {
                         let _ = registration.detach(&task);
                     }

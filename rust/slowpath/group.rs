@@ -39,8 +39,9 @@ pub(crate) type Kept = KBox<dyn Send + Sync>;
 
 /// What a task is attached to, with the children that share it.
 ///
-/// Lock order: `shown` or `settings`, then those of a policy, then the core's. `shown` and `settings` are
-/// never held together. No hook takes any of them, nor does a task that forks, execs or exits.
+/// Lock order: `shown` or `settings`, then those of a policy, then the core's. `shown` and
+/// `settings` are never held together. No hook takes any of them, nor does a task that forks, execs
+/// or exits.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Group {
     #[pin]
@@ -109,7 +110,8 @@ impl Group {
         })
     }
 
-    /// Has `show` make what shows an attachment that was just made; `ESRCH` if its last task has left.
+    /// Has `show` make what shows an attachment that was just made; `ESRCH` if its last task has
+    /// left.
     pub(crate) fn show(
         attachment: &Attachment<Self>,
         show: impl FnOnce() -> Result<Kept>,
@@ -196,7 +198,8 @@ impl Group {
         self.iret.set(iret);
     }
 
-    /// Whether nothing keeps a call from being made, which is so of nearly every one. Counts it if so.
+    /// Whether nothing keeps a call from being made, which is so of nearly every one. Counts it if
+    /// so.
     ///
     /// Calls nothing, so that this way has no use for a stack frame.
     #[inline(always)]

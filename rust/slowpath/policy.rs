@@ -29,8 +29,8 @@ use kernel::{
 
 /// How many policies there may be, with those that are removed and that hooks still look at.
 ///
-/// Dropping one waits until its replaced rules are dropped. What has to wait so in the workqueue that
-/// drops them must not take all of its workers, of which there are more.
+/// Dropping one waits until its replaced rules are dropped. What has to wait so in the workqueue
+/// that drops them must not take all of its workers, of which there are more.
 const MAX_ALIVE: u32 = 512;
 
 static ALIVE: Atomic<u32> = Atomic::new(0);
@@ -191,8 +191,8 @@ impl Policy {
         self.end_delays();
     }
 
-    /// Lets those go on who are delayed. A user has joined before its hooks can ask for a delay by these
-    /// rules, so that none is missed.
+    /// Lets those go on who are delayed. A user has joined before its hooks can ask for a delay by
+    /// these rules, so that none is missed.
     fn end_delays(&self) {
         for user in self.users.lock().iter() {
             user.end_delays();
@@ -274,7 +274,8 @@ fn error(errno: u16) -> Verdict {
     Verdict::Return(-isize::from(errno as i16))
 }
 
-/// What an action comes to in a policy that is enforced, if it is that the call has a result, and no more.
+/// What an action comes to in a policy that is enforced, if it is that the call has a result, and
+/// no more.
 #[inline(always)]
 pub(crate) fn result(action: Action) -> Option<Verdict> {
     match action {

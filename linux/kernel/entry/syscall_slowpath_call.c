@@ -526,16 +526,16 @@ static const struct {
 	unsigned long	syscall_work;
 	unsigned long	ti_work;
 } exit_class_flags[] = {
-	[SYSCALL_SLOWPATH_EXIT_RESCHEDULE]		= { 0, _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY },
-	[SYSCALL_SLOWPATH_EXIT_TRACE]			= { SYSCALL_WORK_SYSCALL_TRACE, 0 },
-	[SYSCALL_SLOWPATH_EXIT_STEP]			= { SYSCALL_WORK_SYSCALL_EXIT_TRAP, 0 },
-	[SYSCALL_SLOWPATH_EXIT_TRACEPOINT]		= { SYSCALL_WORK_SYSCALL_TRACEPOINT, 0 },
-	[SYSCALL_SLOWPATH_EXIT_AUDIT]			= { SYSCALL_WORK_SYSCALL_AUDIT, 0 },
-	[SYSCALL_SLOWPATH_EXIT_UPROBE]			= { 0, _TIF_UPROBE },
-	[SYSCALL_SLOWPATH_EXIT_SIGNAL]			= { 0, _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL },
-	[SYSCALL_SLOWPATH_EXIT_NOTIFY_RESUME]		= { 0, _TIF_NOTIFY_RESUME },
-	[SYSCALL_SLOWPATH_EXIT_PATCH_PENDING]		= { 0, _TIF_PATCH_PENDING },
-	[SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY]	= { 0, _TIF_USER_RETURN_NOTIFY },
+	[SYSCALL_SLOWPATH_EXIT_RESCHEDULE] = { 0, _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY },
+	[SYSCALL_SLOWPATH_EXIT_TRACE] = { SYSCALL_WORK_SYSCALL_TRACE, 0 },
+	[SYSCALL_SLOWPATH_EXIT_STEP] = { SYSCALL_WORK_SYSCALL_EXIT_TRAP, 0 },
+	[SYSCALL_SLOWPATH_EXIT_TRACEPOINT] = { SYSCALL_WORK_SYSCALL_TRACEPOINT, 0 },
+	[SYSCALL_SLOWPATH_EXIT_AUDIT] = { SYSCALL_WORK_SYSCALL_AUDIT, 0 },
+	[SYSCALL_SLOWPATH_EXIT_UPROBE] = { 0, _TIF_UPROBE },
+	[SYSCALL_SLOWPATH_EXIT_SIGNAL] = { 0, _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL },
+	[SYSCALL_SLOWPATH_EXIT_NOTIFY_RESUME] = { 0, _TIF_NOTIFY_RESUME },
+	[SYSCALL_SLOWPATH_EXIT_PATCH_PENDING] = { 0, _TIF_PATCH_PENDING },
+	[SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY] = { 0, _TIF_USER_RETURN_NOTIFY },
 };
 
 static noinline unsigned int classify_exit_work(unsigned long work, unsigned long ti_work)
@@ -543,7 +543,8 @@ static noinline unsigned int classify_exit_work(unsigned long work, unsigned lon
 	unsigned int classes = 0;
 
 	for (int i = 0; i < ARRAY_SIZE(exit_class_flags); i++) {
-		if (work & exit_class_flags[i].syscall_work || ti_work & exit_class_flags[i].ti_work)
+		if (work & exit_class_flags[i].syscall_work ||
+		    ti_work & exit_class_flags[i].ti_work)
 			classes |= BIT(i);
 	}
 	return classes;

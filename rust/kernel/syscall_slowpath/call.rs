@@ -34,8 +34,9 @@ pub enum Verdict {
     /// It is not made, and returns this value.
     Return(isize),
     /// It goes on after this time at least, `Verdict::Delay(Delta::from_millis(5))`; or when
-    /// [`Attachment::end_delays`](super::Attachment::end_delays) is called, the attachment is switched
-    /// off, or the task is detached. Of signals, only one that kills the task comes before.
+    /// [`Attachment::end_delays`](super::Attachment::end_delays) is called, the attachment is
+    /// switched off, or the task is detached. Of signals, only one that kills the task comes
+    /// before.
     Delay(Delta),
     /// It is not made and fails with `EINTR`, and the task is sent this signal. There are 1 to 64:
     /// with another number, none is sent.
@@ -157,8 +158,8 @@ impl<'a> Frame<'a> {
     }
 
     /// The convention that the call follows, and its number there, for x32 without the bit that
-    /// tells it from x86_64. -1 for no call at all, as at the exit of `sigreturn`, and of a call that a
-    /// tracer has cancelled.
+    /// tells it from x86_64. -1 for no call at all, as at the exit of `sigreturn`, and of a call
+    /// that a tracer has cancelled.
     #[inline]
     pub fn arch_and_number(&self) -> (Arch, i32) {
         // SAFETY: By the type invariants `regs` is the frame of the current task, in a syscall.
@@ -169,9 +170,9 @@ impl<'a> Frame<'a> {
         arch_and_number(unsafe { bindings::syscall_get_arch() } as u32, nr)
     }
 
-    /// All six arguments, whether the call has them or not. Those of a call of [`Arch::I386`] have 32
-    /// bits, whatever the registers hold above. Otherwise they are whole registers, also where the
-    /// kernel uses less: a file descriptor is `argument as i32`.
+    /// All six arguments, whether the call has them or not. Those of a call of [`Arch::I386`] have
+    /// 32 bits, whatever the registers hold above. Otherwise they are whole registers, also where
+    /// the kernel uses less: a file descriptor is `argument as i32`.
     #[inline]
     pub fn arguments(&self) -> [usize; 6] {
         let mut args = [0; 6];
@@ -186,15 +187,16 @@ impl<'a> Frame<'a> {
     }
 
     /// Makes a remark on the call: the tracepoint `syscall_slowpath_note` has it, with the call's
-    /// `AUDIT_ARCH_*` and its number, for x32 with its bit. Costs next to nothing while nobody traces.
+    /// `AUDIT_ARCH_*` and its number, for x32 with its bit. Costs next to nothing while nobody
+    /// traces.
     ///
     /// With tracefs mounted, `echo 1 > events/syscall_slowpath/syscall_slowpath_note/enable` in
     /// `/sys/kernel/tracing` switches it on, and lines in `trace` end in
     /// `arch=c000003e nr=87 the remark`.
     #[inline]
     pub fn note(&self, text: &CStr) {
-        // SAFETY: By the type invariants `regs` is a complete frame; `text` is borrowed for as long as
-        // the C function runs, which copies it.
+        // SAFETY: By the type invariants `regs` is a complete frame; `text` is borrowed for as long
+        // as the C function runs, which copies it.
         unsafe { bindings::syscall_slowpath_note(self.regs, text.as_char_ptr()) };
     }
 
@@ -250,8 +252,8 @@ impl Entry<'_> {
     pub(super) fn skip(self, result: isize) {
         // As `syscall_set_return_value()`, which is inline in C.
         // CAST: Keeps the bits.
-        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
-        // which is ours: nothing else reads or writes it meanwhile.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object
+        // only, which is ours: nothing else reads or writes it meanwhile.
         unsafe { (*self.frame.regs).ax = result as usize };
     }
 
@@ -273,8 +275,8 @@ impl Entry<'_> {
     /// An argument, counted from 0; 0 if there is none such. See [`Frame::arguments`].
     #[inline(always)]
     pub fn argument(&self, index: usize) -> usize {
-        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
-        // which `&self` keeps from being written.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object
+        // only, which `&self` keeps from being written.
         let regs = unsafe { &*self.frame.regs };
         // As `syscall_get_arguments()`, which copies all.
         if let Arch::I386 = self.arch() {
@@ -322,8 +324,8 @@ impl Entry<'_> {
     ///
     /// **This is not what the call will use.** The kernel reads the memory again when it makes the
     /// call, and another thread, or a process that shares the memory, may have changed it by then.
-    /// What is read here is good for logs and statistics, and for rules that guard against mistakes,
-    /// but not for those that must hold against the program.
+    /// What is read here is good for logs and statistics, and for rules that guard against
+    /// mistakes, but not for those that must hold against the program.
     #[inline]
     pub fn user_slice(&self, index: usize, len: usize) -> UserSlice {
         UserSlice::new(UserPtr::from_addr(self.argument(index)), len)
@@ -332,8 +334,8 @@ impl Entry<'_> {
     /// The string that an argument points to, such as a path. See [`Self::user_slice`] for what it
     /// must not be used for.
     ///
-    /// One that does not fit into `buf` with its NUL is cut off, and that is no error. A rule about a
-    /// path's end needs room for `PATH_MAX` bytes, which is too much for the stack:
+    /// One that does not fit into `buf` with its NUL is cut off, and that is no error. A rule about
+    /// a path's end needs room for `PATH_MAX` bytes, which is too much for the stack:
     /// `KVec::from_elem(0u8, 4096, GFP_KERNEL)?`.
     ///
     /// # Errors
@@ -353,7 +355,8 @@ impl Entry<'_> {
     /// #[vtable]
     /// impl Handler for Programs {
     ///     fn enter(&self, call: Entry<'_>) -> Verdict {
-    ///         if let (Arch::X86_64, 59) | (Arch::I386, 11) | (Arch::X32, 520) = call.arch_and_number() {
+    ///         let exec = call.arch_and_number();
+    ///         if let (Arch::X86_64, 59) | (Arch::I386, 11) | (Arch::X32, 520) = exec {
     ///             // The stack of a task is small: no more than this.
     ///             let mut buf = [0; 256];
     ///             if let Ok(path) = call.user_string(0, &mut buf) {
@@ -413,8 +416,8 @@ impl Entry<'_> {
             Arch::X32 => nr | X32_SYSCALL_BIT,
             Arch::I386 | Arch::X86_64 => nr,
         };
-        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
-        // the hook that `&mut self` was lent to, as the C function demands.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
+        // in the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_number(self.frame.regs, nr) })
     }
 
@@ -427,16 +430,16 @@ impl Entry<'_> {
             Arch::I386 => value as u32 as usize,
             Arch::X86_64 | Arch::X32 => value,
         };
-        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
-        // the hook that `&mut self` was lent to, as the C function demands.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
+        // in the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_argument(self.frame.regs, index, value) })
     }
 
     /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.
     #[inline]
     pub fn set_result(&mut self, value: isize) -> Result {
-        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task, in
-        // the hook that `&mut self` was lent to, as the C function demands.
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
+        // in the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_result(self.frame.regs, value) })
     }
 }
@@ -464,7 +467,8 @@ pub enum ExitClass {
     /// A live patch waits for the task.
     PatchPending = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_PATCH_PENDING,
     /// A user-return notifier is armed.
-    UserReturnNotify = bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY,
+    UserReturnNotify =
+        bindings::syscall_slowpath_exit_class_SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY,
 }
 
 impl ExitClass {
@@ -524,10 +528,7 @@ impl Exit<'_> {
     ///
     /// `regs` must satisfy the invariants of [`Frame`] while the object exists.
     #[inline]
-    pub(super) unsafe fn new(
-        regs: *mut bindings::pt_regs,
-        classes: u32,
-    ) -> Self {
+    pub(super) unsafe fn new(regs: *mut bindings::pt_regs, classes: u32) -> Self {
         Self {
             // SAFETY: The caller promises what the type invariants of `Frame` say of `regs`.
             frame: unsafe { Frame::new(regs) },
@@ -538,15 +539,16 @@ impl Exit<'_> {
     /// The call's result: a value, or a negative error.
     #[inline]
     pub fn result(&self) -> isize {
-        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the C function reads.
+        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the C function
+        // reads.
         unsafe { bindings::syscall_get_return_value(self.frame.regs) }
     }
 
     /// Sets the call's result: a value, or a negative error.
     #[inline]
     pub fn set_result(&mut self, value: isize) {
-        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object only,
-        // which `&mut self` keeps from being read.
+        // SAFETY: By the type invariants of `Frame` the task uses its frame through this object
+        // only, which `&mut self` keeps from being read.
         unsafe { bindings::syscall_set_return_value(self.frame.regs, 0, value) };
     }
 

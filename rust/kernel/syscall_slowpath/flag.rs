@@ -9,8 +9,8 @@ use crate::sync::atomic::{
     AtomicType, //
 };
 
-/// As [`Atomic::load`], which is a call of a function where C helpers are not inlined, for what each
-/// syscall of a task reads.
+/// As [`Atomic::load`], which is a call of a function where C helpers are not inlined, for what
+/// each syscall of a task reads.
 #[inline(always)]
 pub(super) fn read_once<T: AtomicType>(from: &Atomic<T>) -> T
 where
@@ -20,8 +20,9 @@ where
         return from.load(Relaxed);
     }
     // As `READ_ONCE()`.
-    // SAFETY: `from` is borrowed, and so initialised and aligned. It is written atomically only, by its
-    // type; of values of that size the memory model of the kernel has a volatile read be one access.
+    // SAFETY: `from` is borrowed, and so initialised and aligned. It is written atomically only, by
+    // its type; of values of that size the memory model of the kernel has a volatile read be one
+    // access.
     unsafe { from.as_ptr().read_volatile() }
 }
 

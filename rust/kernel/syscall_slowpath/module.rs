@@ -8,8 +8,8 @@
 /// such task, or if it is attached already. The task is let go when the module is unloaded.
 ///
 /// - `type`: the handler.
-/// - `data`: an initializer for it, or `Ok` and a value. What this makes is dropped if the task cannot
-///   be attached.
+/// - `data`: an initializer for it, or `Ok` and a value. What this makes is dropped if the task
+///   cannot be attached.
 /// - `params`: more parameters, if any. These three come first.
 /// - All else is for [`module!`].
 ///
@@ -18,11 +18,10 @@
 ///
 /// # Examples
 ///
-/// This is all of a module that counts the calls of a task and of its children:
+/// This is all of a module that counts the calls of a task and of its children, but for its first
+/// line, which names the license:
 ///
 /// ```ignore
-/// // SPDX-License-Identifier: GPL-2.0
-///
 /// //! Counts syscalls: `insmod count_calls.ko tid=TID`.
 ///
 /// use kernel::{
@@ -66,9 +65,10 @@
 /// }
 /// ```
 ///
-/// It is built by a line in a `Kbuild` file, `obj-m := count_calls.o`; its name is that of the file. If
-/// there is no such task, loading fails with `ESRCH`, for which `insmod` has words of its own ("Module has
-/// wrong symbol version"). `kernel/slowpath/samples/` in the kernel tree has more of this kind.
+/// It is built by a line in a `Kbuild` file, `obj-m := count_calls.o`; its name is that of the
+/// file. If there is no such task, loading fails with `ESRCH`, for which `insmod` has words of its
+/// own ("Module has wrong symbol version"). `kernel/slowpath/samples/` in the kernel tree has more
+/// of this kind.
 #[macro_export]
 macro_rules! module_syscall_handler {
     (type: $type:ty, data: $data:expr, params: { $($params:tt)* }, $($f:tt)*) => {

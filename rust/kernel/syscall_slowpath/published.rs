@@ -51,8 +51,8 @@ impl<T> Unpublished<T> {
 ///
 /// Hooks get it without a lock and without a write. Others take a lock, under which nobody else
 /// replaces it; they may sleep. What was replaced is dropped in process context, when no hook that
-/// could have seen it runs any more. Dropping the whole waits for that, and must not happen in a hook,
-/// which would wait for itself.
+/// could have seen it runs any more. Dropping the whole waits for that, and must not happen in a
+/// hook, which would wait for itself.
 ///
 /// # Examples
 ///
@@ -86,9 +86,9 @@ impl<T> Unpublished<T> {
 ///
 /// # Invariants
 ///
-/// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns, and changes under `lock` only; what
-/// was replaced is dropped when the hooks that ran then are over, and not before. `pending` counts the
-/// replaced values that were not dropped yet.
+/// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns, and changes under `lock` only;
+/// what was replaced is dropped when the hooks that ran then are over, and not before. `pending`
+/// counts the replaced values that were not dropped yet.
 #[pin_data(PinnedDrop)]
 pub struct Published<T: Send + Sync + 'static> {
     current: Atomic<*mut Unpublished<T>>,
@@ -101,8 +101,8 @@ pub struct Published<T: Send + Sync + 'static> {
 
 // SAFETY: Whoever has it drops `T`, and lends it to hooks on other CPUs: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Published<T> {}
-// SAFETY: `&self` lends `&T`, replaces it under a lock by one atomic operation, and has a work item drop
-// what was replaced: `T` is `Send` and `Sync`.
+// SAFETY: `&self` lends `&T`, replaces it under a lock by one atomic operation, and has a work item
+// drop what was replaced: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Sync for Published<T> {}
 
 impl<T: Send + Sync + 'static> Published<T> {
@@ -123,13 +123,13 @@ impl<T: Send + Sync + 'static> Published<T> {
         // As `rcu_dereference()`: what is read through the pointer depends on its address, which
         // orders the reads.
         let current = read_once(&self.current);
-        // SAFETY: By the type invariants `current` comes from a box, which is not dropped before the
-        // hook is over that `_context` was lent to; until then nobody has it mutably.
+        // SAFETY: By the type invariants `current` comes from a box, which is not dropped before
+        // the hook is over that `_context` was lent to; until then nobody has it mutably.
         unsafe { &(*current).value }
     }
 
-    /// Keeps others from replacing the value. May sleep. Only one value of this type is to be locked at
-    /// a time.
+    /// Keeps others from replacing the value. May sleep. Only one value of this type is to be
+    /// locked at a time.
     pub fn lock(&self) -> PublishedGuard<'_, T> {
         // INVARIANT: It has just been taken.
         PublishedGuard {
@@ -147,12 +147,13 @@ impl<T: Send + Sync + 'static> Published<T> {
     ///
     /// `deferred` is that of an `Unpublished<T>` that comes from a box and that nobody uses.
     unsafe extern "C" fn drop_value(deferred: *mut bindings::syscall_slowpath_deferred) {
-        // SAFETY: The caller promises that it is this member of an `Unpublished<T>`; an `Opaque` has the
-        // layout of what is in it.
+        // SAFETY: The caller promises that it is this member of an `Unpublished<T>`; an `Opaque`
+        // has the layout of what is in it.
         let value: *mut Unpublished<T> =
             unsafe { container_of!(Opaque::cast_from(deferred), Unpublished<T>, deferred) }
                 .cast_mut();
-        // SAFETY: The caller promises that it comes from a box, and that nobody uses it: it is ours.
+        // SAFETY: The caller promises that it comes from a box, and that nobody uses it: it is
+        // ours.
         drop(unsafe { KBox::from_raw(value) });
     }
 }
@@ -171,8 +172,9 @@ impl<T: Send + Sync + 'static> Deref for PublishedGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants of `Published` this comes from a box, and changes under the lock
-        // only, which is held by those of `self`: by `replace()`, which needs `self` mutably.
+        // SAFETY: By the type invariants of `Published` this comes from a box, and changes under
+        // the lock only, which is held by those of `self`: by `replace()`, which needs `self`
+        // mutably.
         unsafe { &(*self.published.current.load(Acquire)).value }
     }
 }
@@ -182,14 +184,15 @@ impl<T: Send + Sync + 'static> PublishedGuard<'_, T> {
     pub fn replace(&mut self, value: KBox<Unpublished<T>>) {
         // INVARIANT: Comes from a box, and the lock is held.
         let old = self.published.current.xchg(KBox::into_raw(value), Full);
-        // SAFETY: By the type invariants `old` comes from a box. It was in `current` and is no more, so
-        // that it is dropped by what follows, and by nobody else; hooks look at the value alone, and so
-        // does `deref()`, whose reference is gone.
+        // SAFETY: By the type invariants `old` comes from a box. It was in `current` and is no
+        // more, so that it is dropped by what follows, and by nobody else; hooks look at the value
+        // alone, and so does `deref()`, whose reference is gone.
         let deferred = unsafe { (*old).deferred.get() };
-        // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is handed on.
-        // `pending` outlives the call of `func`, because dropping the whole waits until it is zero.
-        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks that run
-        // now are over.
+        // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is
+        // handed on. `pending` outlives the call of `func`, because dropping the whole waits until
+        // it is zero.
+        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks
+        // that run now are over.
         unsafe {
             (*deferred).func = Some(Published::<T>::drop_value);
             (*deferred).pending = self.published.pending.get();
@@ -204,8 +207,8 @@ impl<T: Send + Sync + 'static> PinnedDrop for Published<T> {
         // SAFETY: By the type invariants `pending` counts what was deferred; `&mut self` shows that
         // nothing is deferred meanwhile.
         unsafe { bindings::syscall_slowpath_wait_deferred(self.pending.get()) };
-        // SAFETY: By the type invariants `current` comes from a box that `self` owns, and `&mut self`
-        // shows that no hook has borrowed it.
+        // SAFETY: By the type invariants `current` comes from a box that `self` owns, and `&mut
+        // self` shows that no hook has borrowed it.
         drop(unsafe { KBox::from_raw(self.current.load(Acquire)) });
     }
 }

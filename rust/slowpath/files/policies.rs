@@ -45,8 +45,8 @@ impl Policies {
         Ok(Arc::new(Self(SetOnce::new()), GFP_KERNEL)?)
     }
 
-    /// Registers `/sys/kernel/config/slowpath`. What users make there keeps the module loaded: no step of
-    /// loading it may come after this one.
+    /// Registers `/sys/kernel/config/slowpath`. What users make there keeps the module loaded: no
+    /// step of loading it may come after this one.
     pub(super) fn register(&self) -> Result {
         let item_type = configfs_attrs! {
             container: Subsystem<PoliciesDir>,

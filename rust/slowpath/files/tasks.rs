@@ -18,8 +18,8 @@ use kernel::{
     task::Pid, //
 };
 
-/// Makes the directory of the attachment of the task `tid` in `parent`, which goes when what is returned is
-/// dropped.
+/// Makes the directory of the attachment of the task `tid` in `parent`, which goes when what is
+/// returned is dropped.
 pub(super) fn make_dir<P: Parent + Send + Sync + 'static>(
     parent: P,
     tid: Pid,

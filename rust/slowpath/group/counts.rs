@@ -9,8 +9,8 @@ use kernel::{
     syscall_slowpath::{HookContext, Published, Unpublished}, //
 };
 
-/// Which policy was assigned, by its serial number, and which version of its rules is in force: each
-/// begins to count anew. The later one is higher.
+/// Which policy was assigned, by its serial number, and which version of its rules is in force:
+/// each begins to count anew. The later one is higher.
 pub(super) type Era = (u64, u64);
 
 /// Why a call was not counted.
@@ -29,8 +29,8 @@ struct EraCounts {
 
 /// The counts of a group.
 ///
-/// Made by the first call that is counted in an era, and taken by all others: by a lock that only hooks
-/// of this group take, and only then.
+/// Made by the first call that is counted in an era, and taken by all others: by a lock that only
+/// hooks of this group take, and only then.
 #[pin_data]
 pub(super) struct Counts {
     #[pin]
@@ -49,8 +49,8 @@ impl Counts {
         }))
     }
 
-    /// Counts a call for the rule with this counter, of as many as there are in its era, and says which
-    /// one it is, from 1. May sleep.
+    /// Counts a call for the rule with this counter, of as many as there are in its era, and says
+    /// which one it is, from 1. May sleep.
     pub(super) fn count(
         &self,
         context: HookContext<'_>,

@@ -118,8 +118,8 @@ impl RuleSet {
         }
     }
 
-    /// Judges a call that rules can name and that one without conditions decides about, if it is one:
-    /// [`Self::judge`] finds the same, later.
+    /// Judges a call that rules can name and that one without conditions decides about, if it is
+    /// one: [`Self::judge`] finds the same, later.
     #[inline(always)]
     pub(crate) fn judge_constant(&self, abi: Abi, nr: i32) -> Option<Judgement> {
         match self.table.get_named(abi, nr)?.kind() {
@@ -136,8 +136,8 @@ impl RuleSet {
 
     /// Judges a call.
     ///
-    /// `count` counts the call for the rule with this counter, and says which one it is, from 1. Where
-    /// that fails the call is not judged.
+    /// `count` counts the call for the rule with this counter, and says which one it is, from 1.
+    /// Where that fails the call is not judged.
     pub(crate) fn judge<E>(
         &self,
         abi: Abi,
