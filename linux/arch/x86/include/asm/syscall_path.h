@@ -28,10 +28,19 @@ struct task_struct;
 /* For the task itself. */
 #define count_syscall_path(path)	(current->thread.syscall_paths[path]++)
 
+#define count_syscall_return(sysret)						\
+({										\
+	bool __sysret = (sysret);						\
+										\
+	count_syscall_path(__sysret ? SYSCALL_PATH_SYSRET : SYSCALL_PATH_IRET);	\
+	__sysret;								\
+})
+
 void show_syscall_paths(struct seq_file *m, struct task_struct *task);
 void clear_syscall_paths(struct task_struct *task);
 #else
 static __always_inline void count_syscall_path(int path) { }
+static __always_inline bool count_syscall_return(bool sysret) { return sysret; }
 static inline void show_syscall_paths(struct seq_file *m, struct task_struct *task) { }
 static inline void clear_syscall_paths(struct task_struct *task) { }
 #endif
