@@ -99,6 +99,13 @@ pub struct Published<T: Send + Sync + 'static> {
     _p: PhantomData<T>,
 }
 
+/// The class of the lock is one for all types, and so its name has to be one: in a generic function
+/// it would be another in each crate that makes one, of which lockdep warns.
+#[inline(never)]
+fn new_lock() -> impl PinInit<Mutex<()>> {
+    new_mutex!((), "Published::lock")
+}
+
 // SAFETY: Whoever has it drops `T`, and lends it to hooks on other CPUs: `T` is `Send` and `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Published<T> {}
 // SAFETY: `&self` lends `&T`, replaces it under a lock by one atomic operation, and has a work item
@@ -111,7 +118,7 @@ impl<T: Send + Sync + 'static> Published<T> {
         // INVARIANT: `current` comes from a box, and nothing was replaced.
         pin_init!(Self {
             current: Atomic::new(KBox::into_raw(value)),
-            lock <- new_mutex!(()),
+            lock <- new_lock(),
             pending: Opaque::zeroed(),
             _p: PhantomData,
         })
