@@ -72,6 +72,34 @@ kernel_make() {
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
 }
 
+# The fragments' files, as words.
+fragment_files() { printf "$TOP/scripts/config/%s.config\n" "$@"; }
+
+# Configures the kernel that kernel_make builds.
+# configure FRAGMENT...
+configure() {
+	local files
+	mapfile -t files < <(fragment_files "$@")
+	kernel_make rustavailable &&
+		kernel_make tinyconfig &&
+		"$LINUX/scripts/kconfig/merge_config.sh" -m -O "$OBJ" "$OBJ/.config" "${files[@]}" &&
+		kernel_make olddefconfig
+}
+
+# Says which option Kconfig has dropped, or set all the same: it would be missed only much later.
+# dropped_option FRAGMENT...
+dropped_option() {
+	local files option
+	mapfile -t files < <(fragment_files "$@")
+	awk -F '[= ]' '/^CONFIG_/ { last[$1] = $0 } /^# CONFIG_.* is not set/ { last[$2] = $0 }
+		END { for (option in last) print last[option] }' "${files[@]}" | while read -r option; do
+		case $option in
+		CONFIG_*) grep -qxF "$option" "$OBJ/.config" || echo "$option" ;;
+		*) ! grep -q "^$(cut -d' ' -f2 <<<"$option")=" "$OBJ/.config" || echo "$option" ;;
+		esac
+	done | sort | head -n 1
+}
+
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
 # use_kernel run|test|plain|mainline|debug|kcsan|rt
 use_kernel() {
