@@ -53,9 +53,9 @@
 //! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
 //! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
 //! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`]
-//! waits for them when it is dropped, and for what a [`Published`] has still to drop. As with the
-//! kernel's other registrations, that takes one that is dropped: keep it in the module, and do not
-//! leak it.
+//! waits for them when it is dropped. As with the kernel's other registrations, that takes one that
+//! is dropped: keep it in the module, and do not leak it. What a [`Published`] has still to drop
+//! then is dropped before the module's code goes.
 
 use crate::{
     bindings,

@@ -128,12 +128,11 @@ struct syscall_slowpath_ops {
 
 /**
  * struct syscall_slowpath_deferred - A call for when no hook that runs now does
- * @func:	The function. Called from a workqueue; may sleep, and free this.
- * @pending:	Counts calls that are not over, for syscall_slowpath_wait_deferred()
+ * @func:	The function. Called from a workqueue; may sleep, and free this, but
+ *		not wait for another one.
  */
 struct syscall_slowpath_deferred {
 	void		(*func)(struct syscall_slowpath_deferred *deferred);
-	atomic_t	*pending;
 	/* private: */
 	union {
 		struct rcu_head		rcu;
@@ -216,7 +215,7 @@ void syscall_slowpath_note(struct pt_regs *regs, const char *text);
 unsigned int syscall_slowpath_nr_tasks(struct syscall_slowpath_attachment *att);
 void syscall_slowpath_audit(const char *op, const char *name, int err);
 void syscall_slowpath_defer(struct syscall_slowpath_deferred *deferred);
-void syscall_slowpath_wait_deferred(atomic_t *pending);
+void syscall_slowpath_flush_deferred(void);
 
 /* For other entry code. */
 void syscall_slowpath_condemn(void);

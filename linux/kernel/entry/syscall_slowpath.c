@@ -26,7 +26,9 @@
 #include <linux/entry-common.h>
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -44,7 +46,7 @@ DEFINE_SRCU_FAST(syscall_slowpath_srcu);
 static unsigned int nr_forced;
 /* The last nr_ended of any attachment: none is used again. */
 static unsigned long last_ended;
-/* What was deferred, but not the release of attachments, which may wait for it. */
+/* What was deferred. None of it waits for another. */
 static struct workqueue_struct *deferred_wq;
 /* What ends with the attachments of tasks that exit. */
 static struct workqueue_struct *left_wq;
@@ -152,22 +154,8 @@ static bool unlink_task(struct task_struct *task)
 static void deferred_work(struct work_struct *work)
 {
 	struct syscall_slowpath_deferred *deferred = container_of(work, typeof(*deferred), work);
-	atomic_t *pending = deferred->pending;
 
 	deferred->func(deferred);
-
-	/* Whoever waits may free @pending, and the code of @func, at once. */
-	if (atomic_dec_and_test(pending))
-		wake_up_var(pending);
-}
-
-static void release(struct syscall_slowpath_deferred *deferred)
-{
-	struct syscall_slowpath_attachment *att = container_of(deferred, typeof(*att), release);
-
-	put_cred(att->cred);
-	if (att->handler->ops->release)
-		att->handler->ops->release(att);
 }
 
 static void deferred_rcu(struct rcu_head *rcu)
@@ -175,36 +163,58 @@ static void deferred_rcu(struct rcu_head *rcu)
 	struct syscall_slowpath_deferred *deferred = container_of(rcu, typeof(*deferred), rcu);
 
 	INIT_WORK(&deferred->work, deferred_work);
-	queue_work(deferred->func == release ? system_dfl_long_wq : deferred_wq,
-		   &deferred->work);
+	queue_work(deferred_wq, &deferred->work);
 }
 
 /**
  * syscall_slowpath_defer - Call a function when no hook that runs now is running
- * @deferred:	The function, and the count that it is pending in. Private until then.
+ * @deferred:	The function. Private until it is called.
  *
- * For what hooks read without a lock, and nobody can find any more.
+ * For what hooks read without a lock, and nobody can find any more. If the function
+ * is a module's, it is called before the module goes.
  *
  * Context: Any context.
  */
 void syscall_slowpath_defer(struct syscall_slowpath_deferred *deferred)
 {
-	atomic_inc(deferred->pending);
 	call_srcu(&syscall_slowpath_srcu, &deferred->rcu, deferred_rcu);
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_defer);
 
 /**
- * syscall_slowpath_wait_deferred - Wait until no deferred call is pending
- * @pending:	The count that they are pending in
+ * syscall_slowpath_flush_deferred - Wait until what was deferred before is over
  *
- * Context: Process context, may sleep for as long as the hooks that run now.
+ * Context: Process context, may sleep for as long as the hooks that run now. Not in
+ * a deferred call.
  */
-void syscall_slowpath_wait_deferred(atomic_t *pending)
+void syscall_slowpath_flush_deferred(void)
 {
-	wait_var_event(pending, !atomic_read_acquire(pending));
+	srcu_barrier(&syscall_slowpath_srcu);
+	flush_workqueue(deferred_wq);
 }
-EXPORT_SYMBOL_GPL(syscall_slowpath_wait_deferred);
+
+static int module_goes(struct notifier_block *nb, unsigned long state, void *module)
+{
+	/* After its exit, and before its code and data are freed. */
+	if (state == MODULE_STATE_GOING)
+		syscall_slowpath_flush_deferred();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block module_nb = { .notifier_call = module_goes };
+
+static void release(struct syscall_slowpath_deferred *deferred)
+{
+	struct syscall_slowpath_attachment *att = container_of(deferred, typeof(*att), release);
+	struct syscall_slowpath_handler *handler = att->handler;
+
+	put_cred(att->cred);
+	if (handler->ops->release)
+		handler->ops->release(att);
+	/* Whoever waits may free the handler at once. */
+	if (atomic_dec_and_test(&handler->nr_attachments))
+		wake_up_var(&handler->nr_attachments);
+}
 
 /* Its last task has left. Counted as pending since it was attached. */
 static void end_attachment(struct syscall_slowpath_attachment *att)
@@ -215,8 +225,7 @@ static void end_attachment(struct syscall_slowpath_attachment *att)
 		att->handler->ops->left(att);
 
 	att->release.func = release;
-	att->release.pending = &att->handler->nr_attachments;
-	call_srcu(&syscall_slowpath_srcu, &att->release.rcu, deferred_rcu);
+	syscall_slowpath_defer(&att->release);
 }
 
 static void end_attachment_work(struct work_struct *work)
@@ -321,8 +330,8 @@ EXPORT_SYMBOL_GPL(syscall_slowpath_register);
  * syscall_slowpath_unregister - Unregister a handler
  * @handler:	The handler
  *
- * Detaches its tasks, and returns when none of its callbacks runs or will run,
- * every attachment was released, and what was deferred before is over.
+ * Detaches its tasks, and returns when none of its callbacks runs or will run, and
+ * every attachment was released.
  *
  * Context: Process context, may sleep for as long as its hooks do. Not in a
  * deferred call.
@@ -334,10 +343,7 @@ void syscall_slowpath_unregister(struct syscall_slowpath_handler *handler)
 	spin_unlock_irq(&syscall_slowpath_lock);
 
 	syscall_slowpath_detach_all(handler);
-	syscall_slowpath_wait_deferred(&handler->nr_attachments);
-	/* Nobody may have waited for what is deferred: its code goes with the handler. */
-	srcu_barrier(&syscall_slowpath_srcu);
-	flush_workqueue(deferred_wq);
+	wait_var_event(&handler->nr_attachments, !atomic_read_acquire(&handler->nr_attachments));
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_unregister);
 
@@ -705,6 +711,6 @@ static int __init syscall_slowpath_init(void)
 	left_wq = alloc_workqueue("syscall_slowpath_left", WQ_UNBOUND, 0);
 	if (!deferred_wq || !left_wq)
 		panic("syscall_slowpath: no workqueue");
-	return 0;
+	return register_module_notifier(&module_nb);
 }
 core_initcall(syscall_slowpath_init);

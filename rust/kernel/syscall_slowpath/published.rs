@@ -51,8 +51,8 @@ impl<T> Unpublished<T> {
 ///
 /// Hooks get it without a lock and without a write. Others take a lock, under which nobody else
 /// replaces it; they may sleep. What was replaced is dropped in process context, when no hook that
-/// could have seen it runs any more. Dropping the whole waits for that, and must not happen in a
-/// hook, which would wait for itself.
+/// could have seen it runs any more, which may be later than the whole is dropped, but not later
+/// than the module is unloaded. Such a drop must not wait for another one.
 ///
 /// # Examples
 ///
@@ -87,15 +87,12 @@ impl<T> Unpublished<T> {
 /// # Invariants
 ///
 /// `current` comes from a `KBox<Unpublished<T>>`, which `self` owns, and changes under `lock` only;
-/// what was replaced is dropped when the hooks that ran then are over, and not before. `pending`
-/// counts the replaced values that were not dropped yet.
+/// what was replaced is dropped when the hooks that ran then are over, and not before.
 #[pin_data(PinnedDrop)]
 pub struct Published<T: Send + Sync + 'static> {
     current: Atomic<*mut Unpublished<T>>,
     #[pin]
     lock: Mutex<()>,
-    #[pin]
-    pending: Opaque<bindings::atomic_t>,
     _p: PhantomData<T>,
 }
 
@@ -119,7 +116,6 @@ impl<T: Send + Sync + 'static> Published<T> {
         pin_init!(Self {
             current: Atomic::new(KBox::into_raw(value)),
             lock <- new_lock(),
-            pending: Opaque::zeroed(),
             _p: PhantomData,
         })
     }
@@ -196,13 +192,10 @@ impl<T: Send + Sync + 'static> PublishedGuard<'_, T> {
         // alone, and so does `deref()`, whose reference is gone.
         let deferred = unsafe { (*old).deferred.get() };
         // SAFETY: Of `old` only the value is lent to hooks, so `deferred` is ours until it is
-        // handed on. `pending` outlives the call of `func`, because dropping the whole waits until
-        // it is zero.
-        // INVARIANT: Counted in `pending` by the C function, which has `func` called once hooks
-        // that run now are over.
+        // handed on. The C function has `func` called once hooks that run now are over, and before
+        // a module goes that it is in; `T` borrows nothing that could go earlier, being `'static`.
         unsafe {
             (*deferred).func = Some(Published::<T>::drop_value);
-            (*deferred).pending = self.published.pending.get();
             bindings::syscall_slowpath_defer(deferred);
         }
     }
@@ -211,9 +204,6 @@ impl<T: Send + Sync + 'static> PublishedGuard<'_, T> {
 #[pinned_drop]
 impl<T: Send + Sync + 'static> PinnedDrop for Published<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants `pending` counts what was deferred; `&mut self` shows that
-        // nothing is deferred meanwhile.
-        unsafe { bindings::syscall_slowpath_wait_deferred(self.pending.get()) };
         // SAFETY: By the type invariants `current` comes from a box that `self` owns, and `&mut
         // self` shows that no hook has borrowed it.
         drop(unsafe { KBox::from_raw(self.current.load(Acquire)) });
@@ -254,8 +244,9 @@ mod tests {
             let context = unsafe { Entry::new(&mut regs, 0, 0) };
             assert_eq!(published.get(context.context()).0, i);
         }
-        // Waits for the hundred that were replaced.
         drop(published);
+        // SAFETY: This is not a deferred call.
+        unsafe { bindings::syscall_slowpath_flush_deferred() };
         assert_eq!(dropped.load(Relaxed), 101);
         Ok(())
     }
