@@ -27,14 +27,6 @@ use kernel::{
     time::Delta, //
 };
 
-/// How many policies there may be, with those that are removed and that hooks still look at.
-///
-/// Dropping one waits until its replaced rules are dropped. What has to wait so in the workqueue
-/// that drops them must not take all of its workers, of which there are more.
-const MAX_ALIVE: u32 = 512;
-
-static ALIVE: Atomic<u32> = Atomic::new(0);
-
 /// One of a limited number of things.
 pub(crate) struct Place(&'static Atomic<u32>);
 
@@ -97,18 +89,34 @@ pub(crate) struct Policy {
     /// They keep the policy, and the policy them: each has to take itself off.
     #[pin]
     users: Mutex<KVec<Arc<dyn User>>>,
-    /// Of messages about what tasks do, which must not hide why an administrator's write failed.
+    log: Arc<LogLimits>,
+}
+
+/// Limits on messages, of all policies together.
+#[pin_data]
+pub(crate) struct LogLimits {
+    /// By itself, so that what tasks do does not hide why an administrator's write failed.
     #[pin]
-    calls_logged: RateLimit,
+    calls: RateLimit,
     #[pin]
-    mistakes_logged: RateLimit,
-    _place: Place,
+    mistakes: RateLimit,
+}
+
+impl LogLimits {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                calls <- RateLimit::new(),
+                mistakes <- RateLimit::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
 }
 
 impl Policy {
-    /// Makes a policy that allows all; `E2BIG` if there are too many.
-    pub(crate) fn new(name: &CStr) -> Result<Arc<Self>> {
-        let place = Place::take(&ALIVE, MAX_ALIVE)?;
+    /// Makes a policy that allows all.
+    pub(crate) fn new(name: &CStr, log: Arc<LogLimits>) -> Result<Arc<Self>> {
         // There is no mistake in no text.
         let rules = Rules::new(RuleSet::parse(b"").map_err(|_| ENOMEM)?)?;
         let name = CString::try_from(name)?;
@@ -118,9 +126,7 @@ impl Policy {
                 rules <- Published::new(rules),
                 enforce: Flag::new(true),
                 users <- new_mutex!(KVec::new()),
-                calls_logged <- RateLimit::new(),
-                mistakes_logged <- RateLimit::new(),
-                _place: place,
+                log,
             }),
             GFP_KERNEL,
         )
@@ -170,7 +176,7 @@ impl Policy {
     }
 
     fn log_mistake(&self, at: Mistake) {
-        if self.mistakes_logged.allow() {
+        if self.log.mistakes.allow() {
             let Mistake {
                 line,
                 column,
@@ -217,7 +223,7 @@ impl Policy {
             return Verdict::Call;
         }
         if !self.enforce.get() {
-            self.log(action, abi, &call);
+            self.log_call(action, abi, &call);
             return Verdict::Log;
         }
         // CAST: The kernel's word has 64 bits.
@@ -226,7 +232,7 @@ impl Policy {
             Action::Errno(errno) => return error(errno),
             Action::Return(value) => return Verdict::Return(value as isize),
             Action::Log => {
-                self.log(action, abi, &call);
+                self.log_call(action, abi, &call);
                 return Verdict::Log;
             }
             Action::Delay(nanos) => return Verdict::Delay(Delta::from_nanos(nanos as i64)),
@@ -252,8 +258,8 @@ impl Policy {
     }
 
     #[cold]
-    fn log(&self, action: Action, abi: rules::Abi, call: &Entry<'_>) {
-        if self.calls_logged.allow() {
+    fn log_call(&self, action: Action, abi: rules::Abi, call: &Entry<'_>) {
+        if self.log.calls.allow() {
             pr_info!(
                 "policy {}: task {} makes {} syscall {} ({}): {}\n",
                 self.name(),

@@ -5,7 +5,7 @@
 use super::input::{require_admin, value};
 use crate::{
     group::UsedPolicy,
-    policy::{Place, Policy},
+    policy::{LogLimits, Place, Policy},
     rules::{MAX_RULES, MAX_TEXT}, //
 };
 use kernel::{
@@ -54,7 +54,10 @@ impl Policies {
             child: PolicyDir,
             attributes: [],
         };
-        let subsystem = Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(PoliciesDir));
+        let dir = PoliciesDir {
+            log: LogLimits::new()?,
+        };
+        let subsystem = Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(dir));
         self.0.populate(Arc::pin_init(subsystem, GFP_KERNEL)?);
         Ok(())
     }
@@ -71,7 +74,9 @@ impl Policies {
 }
 
 /// The directory in which policies are made.
-struct PoliciesDir;
+struct PoliciesDir {
+    log: Arc<LogLimits>,
+}
 
 /// A policy's directory.
 struct PolicyDir {
@@ -100,7 +105,7 @@ impl configfs::GroupOperations for PoliciesDir {
         };
         let dir = PolicyDir {
             _place: Place::take(&NR_DIRS, MAX_POLICIES)?,
-            policy: Policy::new(name)?,
+            policy: Policy::new(name, self.log.clone())?,
         };
         Ok(configfs::Group::new(
             name.try_into()?,
