@@ -74,6 +74,10 @@ impl Control {
         let force_all = switches.force_all.take();
         drop(switches);
         let registration = self.registration.lock().take();
+        // A user may wait for an exec, and that for nothing that a handler does.
+        if let Some(registration) = &registration {
+            registration.detach_all();
+        }
         // Or one of the users would be the last, and remove what it is called by.
         self.users.synchronize();
         // Not under a lock: this waits for callbacks.
