@@ -59,7 +59,7 @@ modules: $(KERNEL)-modules.stamp	## Build the kernel and the module
 rustdoc: $(KERNEL).stamp	## Build the documentation of kernel::syscall_slowpath
 	@scripts/build-rustdoc
 
-check: $(KERNEL)-modules.stamp	## Formatters, clippy, checkpatch, W=1
+check: $(KERNEL)-modules.stamp	## Formatters, clippy, checkpatch, W=1; and check-configs
 	@scripts/check
 
 check-configs: $(B)/series.stamp	## Compile what the series touches as others have it configured
