@@ -10,13 +10,13 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Arch, Entry, Handler, Verdict},
-    task::Task, //
+    syscall_slowpath::{Arch, Entry, Follow, Handler, Verdict}, //
 };
 
 kernel::module_syscall_handler! {
     type: AuditOpen,
     data: Ok(AuditOpen),
+    follow: Follow::All,
     name: "slowpath_audit_open",
     authors: ["The Slowpath developers"],
     description: "Sample: traces the paths that a task opens",
@@ -48,9 +48,5 @@ impl Handler for AuditOpen {
             }
         }
         Verdict::Call
-    }
-
-    fn inherit(&self, _child: &Task) -> bool {
-        true
     }
 }

@@ -10,13 +10,13 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Arch, Entry, Handler, Verdict},
-    task::Task, //
+    syscall_slowpath::{Arch, Entry, Follow, Handler, Verdict}, //
 };
 
 kernel::module_syscall_handler! {
     type: DenyExec,
     data: Ok(DenyExec),
+    follow: Follow::All,
     name: "slowpath_deny_exec",
     authors: ["The Slowpath developers"],
     description: "Sample: refuses execve outside of a directory",
@@ -58,9 +58,5 @@ impl Handler for DenyExec {
             Ok(_) => Verdict::Errno(EACCES),
             Err(error) => Verdict::Errno(error),
         }
-    }
-
-    fn inherit(&self, _child: &Task) -> bool {
-        true
     }
 }

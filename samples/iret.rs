@@ -5,13 +5,13 @@
 
 use kernel::{
     prelude::*,
-    syscall_slowpath::{Exit, ExitPath, Handler},
-    task::Task, //
+    syscall_slowpath::{Exit, ExitPath, Follow, Handler}, //
 };
 
 kernel::module_syscall_handler! {
     type: ByIret,
     data: Ok(ByIret),
+    follow: Follow::All,
     name: "slowpath_iret",
     authors: ["The Slowpath developers"],
     description: "Sample: has a task leave syscalls by IRET",
@@ -24,9 +24,5 @@ struct ByIret;
 impl Handler for ByIret {
     fn exit_work(&self, _exit: Exit<'_>) -> ExitPath {
         ExitPath::Iret
-    }
-
-    fn inherit(&self, _child: &Task) -> bool {
-        true
     }
 }

@@ -17,7 +17,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    syscall_slowpath::{Arch, Entry, Exit, ExitPath, Handler, Registration, Verdict},
+    syscall_slowpath::{Arch, Entry, Exit, ExitPath, Follow, Handler, Registration, Verdict},
     time::{Instant, Monotonic}, //
 };
 
@@ -62,7 +62,13 @@ impl kernel::InPlaceModule for Latency {
                 // Lives as long as its file.
                 file <- directory.read_only_file(c"histogram", counts),
             })
-            .pin_chain(move |this| this.registration.attach_tid(tid, timer).map(drop)))
+            .pin_chain(move |this| {
+                // Each task would need a start of its own.
+                let (name, follow) = (c"slowpath_latency", Follow::None);
+                this.registration
+                    .attach_tid(tid, name, follow, timer)
+                    .map(drop)
+            }))
         })
     }
 }

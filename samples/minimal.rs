@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts the syscalls of a task: `insmod slowpath_minimal.ko tid=TID`.
+//! Counts the syscalls of a task: `insmod slowpath_minimal.ko tid=TID`, or of a process: `pid=PID`.
 
 use kernel::{
     prelude::*,
@@ -12,7 +12,7 @@ use kernel::{
 kernel::module_syscall_handler! {
     type: Calls,
     data: try_init!(Calls {
-        tid: module_parameters::tid.value(),
+        id: module_parameters::tid.value().max(module_parameters::pid.value()),
         count: Atomic::new(0),
     }),
     name: "slowpath_minimal",
@@ -22,7 +22,7 @@ kernel::module_syscall_handler! {
 }
 
 struct Calls {
-    tid: Pid,
+    id: Pid,
     count: Atomic<u64>,
 }
 
@@ -34,13 +34,9 @@ impl Handler for Calls {
     }
 }
 
-/// When the task has exited, or the module is unloaded.
+/// When the task has exited, or the module is unloaded; with a process, only then.
 impl Drop for Calls {
     fn drop(&mut self) {
-        pr_info!(
-            "task {} made {} calls\n",
-            self.tid,
-            self.count.load(Relaxed)
-        );
+        pr_info!("task {} made {} calls\n", self.id, self.count.load(Relaxed));
     }
 }

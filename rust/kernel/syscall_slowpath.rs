@@ -2,20 +2,21 @@
 
 //! Per-task handlers on the syscall slow path.
 //!
-//! A [`Handler`] sees, and may decide, the syscalls of the tasks that are attached to it. A task
-//! can be attached and detached at any time, whatever it is doing; it takes effect at the task's
-//! next syscall entry or exit.
+//! A [`Handler`] sees, and may decide, the syscalls of the tasks in its groups. A task can join a
+//! [`Group`], and leave it, at any time, whatever it is doing; it takes effect at the task's next
+//! syscall entry or exit. Tasks that it makes from then on are in its group, too, before they make
+//! their first call: all of them, or as [`Follow`] says.
 //!
 //! C header: [`include/linux/syscall_slowpath.h`](srctree/include/linux/syscall_slowpath.h)
 //!
 //! # Examples
 //!
-//! A handler, and how tasks come to it. Numbers of syscalls are those of the call's own [`Arch`]:
-//! a handler that is to refuse something looks at that, too.
+//! A handler, and how a process comes to it. Numbers of syscalls are those of the call's own
+//! [`Arch`]: a handler that is to refuse something looks at that, too.
 //!
 //! ```
 //! use kernel::prelude::*;
-//! use kernel::syscall_slowpath::{Arch, Entry, Handler, Registration, Verdict};
+//! use kernel::syscall_slowpath::{Arch, Entry, Follow, Handler, Registration, Verdict, Whom};
 //!
 //! struct NoReboot;
 //!
@@ -32,14 +33,25 @@
 //! // A module keeps this pinned in itself.
 //! let registration = KBox::pin_init(Registration::<NoReboot>::new(), GFP_KERNEL)?;
 //!
-//! // There is no such task.
-//! assert_eq!(registration.attach_tid(-1, Ok(NoReboot)).err(), Some(ESRCH));
+//! // Set up first: nobody escapes in between.
+//! let group = registration.group(c"no_reboot", Follow::All, Ok(NoReboot))?;
+//! // There is no such process.
+//! assert_eq!(group.join(&Whom::process(-1)).err(), Some(ESRCH));
 //! // A kernel thread makes no syscalls, and this code runs in one.
-//! assert_eq!(registration.attach(current!(), Ok(NoReboot)).err(), Some(EPERM));
-//! assert_eq!(registration.detach(current!()).err(), Some(ESRCH));
+//! let me = Whom::task_of(current!());
+//! assert_eq!(group.join(&me).err(), Some(EPERM));
+//! assert_eq!(group.leave(&me).err(), Some(ESRCH));
+//! assert_eq!(group.nr_tasks(), 0);
+//!
+//! // Lets its tasks go. Each name is given to one group at a time.
+//! drop(group);
+//! let group = registration.group(c"no_reboot", Follow::Threads, Ok(NoReboot))?;
+//! let other = registration.group(c"no_reboot", Follow::None, Ok(NoReboot));
+//! assert_eq!(other.err(), Some(EEXIST));
 //!
 //! // Lets all tasks go, and waits for hooks that run.
 //! drop(registration);
+//! assert_eq!(group.nr_tasks(), 0);
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -49,17 +61,16 @@
 //!
 //! # Who keeps what
 //!
-//! An attachment's data, which is the type that implements [`Handler`], is owned by the attachment,
-//! and dropped when its last task has left and no hook uses it. What a hook gets is lent to it: an
-//! [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and is the only
-//! way to the registers. A module cannot be unloaded while its hooks run: its [`Registration`]
-//! waits for them when it is dropped. As with the kernel's other registrations, that takes one that
-//! is dropped: keep it in the module, and do not leak it. What a [`Published`] has still to drop
-//! then is dropped before the module's code goes.
+//! A group's data, which is the type that implements [`Handler`], is owned by the group, and
+//! dropped when that is closed, its tasks have left, and no hook uses it. What a hook gets is lent
+//! to it: an [`Entry`] or an [`Exit`] has the lifetime of the call, cannot be sent elsewhere, and
+//! is the only way to the registers. A module cannot be unloaded while its hooks run: its
+//! [`Registration`] waits for them when it is dropped. As with the kernel's other registrations,
+//! that takes one that is dropped: keep it in the module, and do not leak it. What a [`Published`]
+//! has still to drop then is dropped before the module's code goes.
 
 use crate::{
     bindings,
-    container_of,
     error::{to_result, VTABLE_DEFAULT_ERROR},
     prelude::*,
     sync::{
@@ -77,18 +88,20 @@ use core::marker::PhantomData;
 
 mod call;
 mod flag;
+mod group;
 mod module;
 mod published;
 
 pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};
 pub use flag::Flag;
+pub use group::{Follow, Group, Members, SharedGroup, Whom};
 pub use published::{Published, PublishedGuard, Unpublished};
 
-/// What a handler does with the syscalls of the tasks attached to it.
+/// What a handler does with the syscalls of the tasks in its groups.
 ///
-/// A value of the implementing type belongs to each [`Attachment`], and is dropped after the last
-/// of its tasks left and no hook uses it. It may be shared by several tasks, whose hooks run
-/// concurrently.
+/// A value of the implementing type belongs to each group, and is dropped after that was closed,
+/// the last of its tasks has left, and no hook uses it. It is shared by all of them, whose hooks
+/// run concurrently.
 #[vtable]
 pub trait Handler: Sized + Send + Sync + 'static {
     /// Judges a syscall before seccomp sees it.
@@ -96,12 +109,12 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// # Context
     ///
     /// Runs in the task that makes the call, with interrupts and preemption on. May sleep, allocate
-    /// and fault in user memory; detaching the task does not wait for it, but unloading the module
-    /// does. Must not drop the [`Registration`].
+    /// and fault in user memory; having the task leave does not wait for it, but unloading the
+    /// module does. Must not drop the [`Registration`].
     ///
     /// # Examples
     ///
-    /// Every tenth call of an attachment fails, but for those that a program cannot do without.
+    /// Every tenth call of a group fails, but for those that a program cannot do without.
     ///
     /// ```
     /// use kernel::prelude::*;
@@ -129,19 +142,17 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether a call goes on without [`Handler::enter`], which would let it, too. In the same
-    /// context.
+    /// Whether a call goes on without being judged by [`Handler::enter`], in the same context.
     ///
-    /// Not part of the interface: `enter` is all that a handler needs. This is for one that lets
-    /// nearly every call go on, and is spared the stack frame that `enter` needs for the rest.
-    #[doc(hidden)]
+    /// For handlers that let most calls through: this runs without a stack frame, if it calls
+    /// nothing.
     fn pass(&self, _call: &Entry<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Runs once on the way out of each syscall, in the context of [`Handler::enter`].
     ///
-    /// The entry of the same syscall may not have been seen: the task was attached while the call
+    /// The entry of the same syscall may not have been seen: the task has joined while the call
     /// slept, or is a new child that returns for the first time. Calls that were not made, because
     /// [`Handler::enter`] or seccomp refused them, return by here as others do, with their number
     /// and the result that they were given.
@@ -153,7 +164,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     ///
     /// # Examples
     ///
-    /// Says when a call of the attachment has failed, and leaves by IRET if a signal is pending.
+    /// Says when a call of the group has failed, and leaves by IRET if a signal is pending.
     ///
     /// ```
     /// use kernel::prelude::*;
@@ -188,121 +199,24 @@ pub trait Handler: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Decides whether a new child or thread of an attached task shares the attachment. Without
-    /// this function, none does. A program that the task executes keeps it in any case.
+    /// The last task has left a group that was made by [`Registration::attach`], or that is being
+    /// closed; no other will join it.
     ///
-    /// # Context
-    ///
-    /// Runs in the parent, with interrupts off and locks held: must not sleep, nor allocate but
-    /// with `GFP_ATOMIC`.
-    ///
-    /// # Examples
-    ///
-    /// Those that are made while a switch is on share it.
-    ///
-    /// ```
-    /// use kernel::{prelude::*, syscall_slowpath::{Flag, Handler}, task::Task};
-    ///
-    /// struct Family {
-    ///     grows: Flag,
-    /// }
-    ///
-    /// #[vtable]
-    /// impl Handler for Family {
-    ///     fn inherit(&self, _child: &Task) -> bool {
-    ///         self.grows.get()
-    ///     }
-    /// }
-    /// # let _ = Family { grows: Flag::new(true) };
-    /// ```
-    fn inherit(&self, _child: &Task) -> bool {
+    /// Called once. Hooks may still run in a task that was taken off it. May sleep, and delays no
+    /// task that exits; but must not wait for the registration to be dropped.
+    fn left(_group: ArcBorrow<'_, SharedGroup<Self>>) {
         build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// The last task has left, by an exit or because it was detached; no other will share the
-    /// attachment.
-    ///
-    /// Called once. Hooks may still run in a task that was detached. May sleep, and delays no task
-    /// that exits; but must not wait for the registration to be dropped.
-    fn left(_attachment: ArcBorrow<'_, Attachment<Self>>) {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// What one task, and the children that share it, are attached to.
-///
-/// # Invariants
-///
-/// `inner` was passed to `syscall_slowpath_attach()`, with success, before anybody but
-/// [`Registration::attach`] could refer to it. From then on until `release()` the C side uses it,
-/// and owns one reference count of the [`Arc`] that holds the attachment.
-#[pin_data]
-pub struct Attachment<T: Handler> {
-    #[pin]
-    inner: Opaque<bindings::syscall_slowpath_attachment>,
-    #[pin]
-    data: T,
-}
-
-// SAFETY: Of `inner` we only hand the address to C functions, which take `syscall_slowpath_lock`
-// wherever they run, and `T` is `Send`.
-unsafe impl<T: Handler> Send for Attachment<T> {}
-// SAFETY: As above, for functions that run at the same time; and `T` is `Sync`.
-unsafe impl<T: Handler> Sync for Attachment<T> {}
-
-impl<T: Handler> Attachment<T> {
-    /// The handler's own data.
-    #[inline]
-    pub fn data(&self) -> &T {
-        &self.data
-    }
-
-    /// How many live tasks share this attachment.
-    pub fn nr_tasks(&self) -> u32 {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
-        // from being freed: all that the C function asks for.
-        unsafe { bindings::syscall_slowpath_nr_tasks(self.inner.get()) }
-    }
-
-    /// Switches the attachment on or off: its tasks stay attached, on the fast path.
-    ///
-    /// Process context.
-    pub fn enable(&self, enable: bool) {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
-        // from being freed: all that the C function asks for.
-        unsafe { bindings::syscall_slowpath_enable_attachment(self.inner.get(), enable) };
-    }
-
-    /// Lets those of its tasks go on that hooks have delayed by now.
-    ///
-    /// For delays that are not wanted any more: [`Handler::enter`] must no longer ask for them when
-    /// this is called. Process context.
-    pub fn end_delays(&self) {
-        // SAFETY: By the type invariants, `inner` was attached, and the borrow of `self` keeps it
-        // from being freed: all that the C function asks for.
-        unsafe { bindings::syscall_slowpath_end_delays(self.inner.get()) };
-    }
-
-    /// # Safety
-    ///
-    /// `inner` must be embedded in an `Attachment<T>` that is valid for `'a` and owned by an `Arc`.
-    #[inline]
-    unsafe fn from_inner<'a>(
-        inner: *mut bindings::syscall_slowpath_attachment,
-    ) -> ArcBorrow<'a, Self> {
-        // SAFETY: By the safety requirements; `Opaque<T>` has the layout of `T`.
-        unsafe { ArcBorrow::from_raw(container_of!(Opaque::cast_from(inner), Self, inner)) }
     }
 }
 
 /// A registered handler.
 ///
-/// Dropping it detaches its tasks, and waits for hooks that are running, for as long as they take.
+/// Dropping it closes its groups, and waits for hooks that are running, for as long as they take.
 ///
 /// # Invariants
 ///
-/// `inner` holds a handler registered with `syscall_slowpath_register()`, all attachments of which
-/// are embedded in an `Attachment<T>`.
+/// `inner` holds a handler registered with `syscall_slowpath_register()`, all groups of which are
+/// embedded in a `SharedGroup<T>`.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: Handler> {
     #[pin]
@@ -312,8 +226,8 @@ pub struct Registration<T: Handler> {
 
 // SAFETY: `syscall_slowpath_unregister()` may be called by any task, and there is no `T` in here.
 unsafe impl<T: Handler> Send for Registration<T> {}
-// SAFETY: The C functions that get `inner` take `syscall_slowpath_lock` for all that they change of
-// it.
+// SAFETY: The C functions that get `inner` take `syscall_slowpath_mutex` for all that they change
+// of it.
 unsafe impl<T: Handler> Sync for Registration<T> {}
 
 impl<T: Handler> Registration<T> {
@@ -334,77 +248,88 @@ impl<T: Handler> Registration<T> {
         })
     }
 
-    /// Attaches `task`, with `data` for its attachment: an initializer, or `Ok` and a value, which
-    /// is dropped if this fails. May sleep.
+    /// Makes a group without tasks, which lasts until what is returned is dropped, or this
+    /// registration.
+    ///
+    /// `data` is an initializer for what its hooks get, or `Ok` and a value; it is dropped if this
+    /// fails. May sleep.
     ///
     /// # Errors
     ///
-    /// - `EPERM`: a kernel thread, or a worker that makes no syscalls.
-    /// - `ESRCH`: the task is exiting.
-    /// - `EBUSY`: it is attached already, to this handler or another.
-    /// - `EINTR`: the current task was killed while it waited for an exec of that task.
+    /// - `EINVAL`: the name is empty, longer than 63 bytes, `none`, or has blanks or control
+    ///   characters in it.
+    /// - `EEXIST`: there is another group with this name, of this handler or another.
     /// - `ESHUTDOWN`: the registration is being dropped.
-    pub fn attach(&self, task: &Task, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
-        let attachment = Arc::pin_init(
-            try_pin_init!(Attachment {
-                inner <- pin_init::init_zeroed(),
-                data <- data,
-            }? Error),
-            GFP_KERNEL,
-        )?;
-        // The reference that the C side owns until it calls `release()`.
-        let owned = attachment.clone().into_raw();
+    pub fn group(
+        &self,
+        name: &CStr,
+        follow: Follow,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Group<T>> {
+        SharedGroup::new(self, name, group::Kind::Lasting, follow, data).map(Group::from_lasting)
+    }
 
-        // SAFETY: By the type invariants, `inner` is a registered handler. The attachment was
-        // zeroed above, and is embedded in the type that the functions in `Ops<T>` take it for.
-        // `owned` keeps it until `release()`. A `&Task` keeps its task.
-        let ret = to_result(unsafe {
-            bindings::syscall_slowpath_attach(
-                self.inner.get(),
-                attachment.inner.get(),
-                task.as_ptr(),
-            )
-        });
-        if ret.is_err() {
-            // SAFETY: `owned` comes from `into_raw()`, and after an error the C side does not own
-            // it.
-            drop(unsafe { Arc::from_raw(owned) });
-        }
-        ret.map(|()| attachment)
+    /// Has one task join a group of its own, which is closed when the last task has left that it
+    /// ever had.
+    ///
+    /// Nobody finds the group by its name, which others may have, too. `data` is as for
+    /// [`Registration::group`]. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registration::group`] and [`SharedGroup::join`].
+    pub fn attach(
+        &self,
+        task: &Task,
+        name: &CStr,
+        follow: Follow,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Arc<SharedGroup<T>>> {
+        let group = SharedGroup::new(self, name, group::Kind::Single, follow, data)?;
+        group
+            .join(&Whom::task_of(task))
+            .inspect_err(|_| group.close_by_force())?;
+        Ok(group)
     }
 
     /// The same for the task with this TID in the current task's PID namespace; `ESRCH` if there is
     /// none.
-    pub fn attach_tid(&self, tid: Pid, data: impl PinInit<T, Error>) -> Result<Arc<Attachment<T>>> {
-        self.attach(&*Task::from_vpid(tid).ok_or(ESRCH)?, data)
+    pub fn attach_tid(
+        &self,
+        tid: Pid,
+        name: &CStr,
+        follow: Follow,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Arc<SharedGroup<T>>> {
+        self.attach(&*Task::from_vpid(tid).ok_or(ESRCH)?, name, follow, data)
     }
 
-    /// Detaches `task`; `ESRCH` if it is not attached to this handler. May sleep.
+    /// Has `task` leave its group; `ESRCH` if that is not one of this handler's, `EBUSY` if it is
+    /// there because of its cgroup. May sleep.
     pub fn detach(&self, task: &Task) -> Result {
-        // SAFETY: By the type invariants, `inner` is a registered handler. A `&Task` keeps its
-        // task.
-        to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), task.as_ptr()) })
+        Whom::task_of(task).with_pid(|pid, _| {
+            // SAFETY: By the type invariants, `inner` is a registered handler. `pid` is valid for
+            // the call.
+            to_result(unsafe { bindings::syscall_slowpath_detach(self.inner.get(), pid) })
+        })
     }
 
-    /// The same for the task with this TID in the current task's PID namespace.
-    pub fn detach_tid(&self, tid: Pid) -> Result {
-        self.detach(&*Task::from_vpid(tid).ok_or(ESRCH)?)
-    }
-
-    /// Detaches every task of this handler. May sleep.
+    /// Has every task leave its group of this handler, but for those that are there because of
+    /// their cgroups. May sleep.
     pub fn detach_all(&self) {
         // SAFETY: By the type invariants, `inner` is a registered handler.
         unsafe { bindings::syscall_slowpath_detach_all(self.inner.get()) };
     }
 
-    /// Waits until [`Handler::left`] has returned for all attachments whose last task has exited;
-    /// not for those whose last task is being detached. May sleep; not in that function.
+    /// Waits until [`Handler::left`] has returned for all groups that were closed because their
+    /// last task has exited; not for those whose last task is being taken off. May sleep; not in
+    /// that function.
     pub fn flush_left(&self) {
         // SAFETY: Always safe to call where sleeping is.
         unsafe { bindings::syscall_slowpath_flush_left() };
     }
 
-    /// Switches all attachments of this handler on or off. Process context.
+    /// Switches all groups of this handler on or off. Process context.
     pub fn enable(&self, enable: bool) {
         // SAFETY: By the type invariants, `inner` is a registered handler.
         unsafe { bindings::syscall_slowpath_enable(self.inner.get(), enable) };
@@ -463,8 +388,8 @@ pub fn fast_path_off() -> Option<&'static str> {
 }
 
 /// Leaves an audit record that the current task did this, a word, to what is called `name`, and
-/// with which result. Attaching, detaching, switching all off and killing leave theirs without
-/// this. Process context, may sleep.
+/// with which result. Joining, leaving, switching all off and killing leave theirs without this.
+/// Process context, may sleep.
 pub fn audit<T>(what: &CStr, name: &CStr, result: &Result<T>) {
     let error = result.as_ref().err().map_or(0, |e| e.to_errno());
     // SAFETY: A `&CStr` points to bytes that end in NUL, and is borrowed for longer than the call.
@@ -490,11 +415,6 @@ impl<T: Handler> Ops<T> {
         } else {
             None
         },
-        fork: if T::HAS_INHERIT {
-            Some(Self::fork)
-        } else {
-            None
-        },
         left: if T::HAS_LEFT { Some(Self::left) } else { None },
         release: Some(Self::release),
     };
@@ -505,28 +425,28 @@ impl<T: Handler> Ops<T> {
 
     /// # Safety
     ///
-    /// As for all functions here: called by the C side for an attachment of a `Registration<T>`,
+    /// As for all functions here: called by the C side for a group of a `Registration<T>`,
     /// before it calls `release()`. `regs` is the complete frame of the current task, used by
     /// nobody else while this runs.
     unsafe extern "C" fn enter(
-        att: *mut bindings::syscall_slowpath_attachment,
+        group: *mut bindings::syscall_slowpath_group,
         regs: *mut bindings::pt_regs,
         arch: u32,
         nr: i32,
     ) -> usize {
         if T::HAS_PASS {
-            // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-            // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+            // SAFETY: By the safety requirements, `group` is one of a `Registration<T>`, so by the
+            // invariants of that it is embedded in a `SharedGroup<T>`, whose count the C side owns
             // until `release()`.
-            let attachment = unsafe { Attachment::<T>::from_inner(att) };
+            let shared = unsafe { SharedGroup::<T>::from_inner(group) };
             // SAFETY: By the safety requirements.
             let entry = unsafe { Entry::new(regs, arch, nr) };
-            if attachment.data.pass(&entry) {
+            if shared.data().pass(&entry) {
                 return bindings::syscall_slowpath_action_SYSCALL_SLOWPATH_CALL as usize;
             }
         }
         // SAFETY: By the safety requirements.
-        unsafe { Self::judge(att, regs, arch, nr) }
+        unsafe { Self::judge(group, regs, arch, nr) }
     }
 
     /// # Safety
@@ -534,18 +454,18 @@ impl<T: Handler> Ops<T> {
     /// As for [`Self::enter`].
     #[inline(never)]
     unsafe extern "C" fn judge(
-        att: *mut bindings::syscall_slowpath_attachment,
+        group: *mut bindings::syscall_slowpath_group,
         regs: *mut bindings::pt_regs,
         arch: u32,
         nr: i32,
     ) -> usize {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // SAFETY: By the safety requirements, `group` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in a `SharedGroup<T>`, whose count the C side owns
         // until `release()`.
-        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        let shared = unsafe { SharedGroup::<T>::from_inner(group) };
         // SAFETY: By the safety requirements.
         let entry = unsafe { Entry::new(regs, arch, nr) };
-        let verdict = attachment.data.enter(entry);
+        let verdict = shared.data().enter(entry);
         // SAFETY: By the safety requirements; the only other object for this frame was moved into
         // `enter()`, and cannot outlive it.
         verdict.carry_out(unsafe { Entry::new(regs, arch, nr) })
@@ -555,67 +475,48 @@ impl<T: Handler> Ops<T> {
     ///
     /// As for [`Self::enter`].
     unsafe extern "C" fn exit_work(
-        att: *mut bindings::syscall_slowpath_attachment,
+        group: *mut bindings::syscall_slowpath_group,
         regs: *mut bindings::pt_regs,
         classes: u32,
     ) -> bool {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+        // SAFETY: By the safety requirements, `group` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in a `SharedGroup<T>`, whose count the C side owns
         // until `release()`.
-        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        let shared = unsafe { SharedGroup::<T>::from_inner(group) };
         // SAFETY: By the safety requirements.
         let exit = unsafe { Exit::new(regs, classes) };
-        matches!(attachment.data.exit_work(exit), ExitPath::Auto)
+        matches!(shared.data().exit_work(exit), ExitPath::Auto)
     }
 
     /// # Safety
     ///
     /// As for [`Self::enter`].
-    unsafe extern "C" fn delayed(att: *mut bindings::syscall_slowpath_attachment, ns: u64) {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+    unsafe extern "C" fn delayed(group: *mut bindings::syscall_slowpath_group, ns: u64) {
+        // SAFETY: By the safety requirements, `group` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in a `SharedGroup<T>`, whose count the C side owns
         // until `release()`.
-        let attachment = unsafe { Attachment::<T>::from_inner(att) };
+        let shared = unsafe { SharedGroup::<T>::from_inner(group) };
         // CAST: No task waits for centuries.
-        attachment.data.delayed(Delta::from_nanos(ns as i64));
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::enter`]; `child` is a task.
-    unsafe extern "C" fn fork(
-        att: *mut bindings::syscall_slowpath_attachment,
-        child: *mut bindings::task_struct,
-        _clone_flags: u64,
-    ) -> bool {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
-        // until `release()`.
-        let attachment = unsafe { Attachment::<T>::from_inner(att) };
-        // SAFETY: By the safety requirements, `child` is a task, which the C side does not free
-        // during the call; `Task` is `repr(transparent)`.
-        attachment.data.inherit(unsafe { &*child.cast::<Task>() })
+        shared.data().delayed(Delta::from_nanos(ns as i64));
     }
 
     /// # Safety
     ///
     /// As for [`Self::enter`].
-    unsafe extern "C" fn left(att: *mut bindings::syscall_slowpath_attachment) {
-        // SAFETY: By the safety requirements, `att` is one of a `Registration<T>`, so by the
-        // invariants of that it is embedded in an `Attachment<T>`, whose count the C side owns
+    unsafe extern "C" fn left(group: *mut bindings::syscall_slowpath_group) {
+        // SAFETY: By the safety requirements, `group` is one of a `Registration<T>`, so by the
+        // invariants of that it is embedded in a `SharedGroup<T>`, whose count the C side owns
         // until `release()`.
-        T::left(unsafe { Attachment::<T>::from_inner(att) });
+        T::left(unsafe { SharedGroup::<T>::from_inner(group) });
     }
 
     /// # Safety
     ///
-    /// Called once by the C side, which does not use `att` afterwards.
-    unsafe extern "C" fn release(att: *mut bindings::syscall_slowpath_attachment) {
-        // SAFETY: By the invariants of `Registration`, `att` is embedded in an `Attachment<T>`.
-        let attachment: *const Attachment<T> =
-            unsafe { container_of!(Opaque::cast_from(att), Attachment<T>, inner) };
-        // SAFETY: This is the reference that `Registration::attach()` has made by `into_raw()` for
-        // the C side, which calls this once.
-        drop(unsafe { Arc::from_raw(attachment) });
+    /// Called once by the C side, which does not use `group` afterwards.
+    unsafe extern "C" fn release(group: *mut bindings::syscall_slowpath_group) {
+        // SAFETY: By the invariants of `Registration`, `group` is embedded in a `SharedGroup<T>`;
+        // the reference is the one that `SharedGroup::new()` has made for the C side, which calls
+        // this once.
+        drop(unsafe { SharedGroup::<T>::from_c_side(group) });
     }
 }

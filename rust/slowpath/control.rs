@@ -2,17 +2,18 @@
 
 //! Attaching and detaching tasks, and the switches that are for all.
 
-use crate::group::{Group, Kept, Totals};
+use crate::group::{GroupData, Kept, Totals};
 use kernel::{
     new_mutex, new_srcu,
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         Arc,
         Mutex,
         Srcu, //
     },
-    syscall_slowpath::{Attachment, ForceAll, Registration},
+    syscall_slowpath::{Follow, ForceAll, Registration, SharedGroup},
     task::{
         Pid,
         Task, //
@@ -29,11 +30,11 @@ pub(crate) struct Control {
     pub(crate) totals: Arc<Totals>,
     /// Until the module is unloaded. Used by a reference of one's own, in a section of `users`.
     #[pin]
-    registration: Mutex<Option<Arc<Registration<Group>>>>,
+    registration: Mutex<Option<Arc<Registration<GroupData>>>>,
     #[pin]
     users: Srcu,
     /// Held while groups are shown, and while tasks are detached, so that who wants the name of one
-    /// that is detached waits. Not taken by an attachment's own files: detaching waits for those.
+    /// that is detached waits. Not taken by a group's own files: detaching waits for those.
     #[pin]
     names: Mutex<()>,
     /// Held while one is turned.
@@ -85,7 +86,10 @@ impl Control {
     }
 
     /// Calls `f` with the registration, which is not dropped meanwhile.
-    fn with_registration<R>(&self, f: impl FnOnce(&Registration<Group>) -> Result<R>) -> Result<R> {
+    fn with_registration<R>(
+        &self,
+        f: impl FnOnce(&Registration<GroupData>) -> Result<R>,
+    ) -> Result<R> {
         let _guard = self.users.read_lock();
         let registration = self.registration.lock().clone().ok_or(ESHUTDOWN)?;
         f(&registration)
@@ -100,18 +104,19 @@ impl Control {
     pub(crate) fn attach(
         &self,
         tid: Pid,
-        show: impl Fn(&Task, Arc<Attachment<Group>>) -> Result<Kept>,
+        show: impl Fn(&Task, Arc<SharedGroup<GroupData>>) -> Result<Kept>,
     ) -> Result {
         let task = Self::task(tid)?;
         self.with_registration(|registration| {
+            let name = CString::try_from_fmt(fmt!("task/{}", task.pid()))?;
             let attach = || -> Result {
-                let group = Group::new(self.totals.clone());
-                let attachment = registration.attach(&task, group)?;
+                let data = GroupData::new(self.totals.clone());
+                let group = registration.attach(&task, &name, Follow::None, data)?;
                 let _guard = self.names.lock();
-                Group::show(&attachment, || show(&task, attachment.clone())).inspect_err(|_| {
+                GroupData::show(&group, || show(&task, group.clone())).inspect_err(|_| {
                     // It may have left meanwhile, and be attached anew; under the lock it can only
                     // exit.
-                    if attachment.nr_tasks() != 0 {
+                    if group.nr_tasks() != 0 {
                         let _ = registration.detach(&task);
                     }
                 })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A group: what the tasks of an attachment have in common.
+//! What the tasks of a group have in common.
 
 mod counts;
 
@@ -15,19 +15,19 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{ordering::Relaxed, Atomic},
         Arc,
         Mutex, //
     },
     syscall_slowpath::{
         Arch,
-        Attachment,
         Entry,
         ExitClass,
         ExitPath,
         ExitWork,
         Flag,
+        Follow,
         Published,
+        SharedGroup,
         Unpublished,
         Verdict, //
     },
@@ -37,13 +37,13 @@ pub(crate) use stats::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
 /// Something of another layer that is kept, and of which nothing else is known here.
 pub(crate) type Kept = KBox<dyn Send + Sync>;
 
-/// What a task is attached to, with the children that share it.
+/// What belongs to a group: its hooks go by it.
 ///
 /// Lock order: `shown` or `settings`, then those of a policy, then the core's. `shown` and
 /// `settings` are never held together. No hook takes any of them, nor does a task that forks, execs
 /// or exits.
 #[pin_data(PinnedDrop)]
-pub(crate) struct Group {
+pub(crate) struct GroupData {
     #[pin]
     assigned: Published<Assigned>,
     #[pin]
@@ -51,7 +51,6 @@ pub(crate) struct Group {
     iret: Flag,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
-    inherit: Atomic<bool>,
     #[pin]
     settings: Mutex<Settings>,
     /// What shows the group to users, as long as it has a task.
@@ -69,6 +68,8 @@ struct Assigned {
 /// What the files show.
 struct Settings {
     enabled: bool,
+    /// Whether new tasks of its tasks come to the group.
+    inherit: bool,
     used: Option<UsedPolicy>,
 }
 
@@ -78,13 +79,13 @@ pub(crate) struct UsedPolicy {
     pub(crate) _pin: Kept,
 }
 
-impl policy::User for Attachment<Group> {
+impl policy::User for SharedGroup<GroupData> {
     fn end_delays(&self) {
-        Attachment::end_delays(self);
+        SharedGroup::end_delays(self);
     }
 }
 
-impl Group {
+impl GroupData {
     pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let assigned = Unpublished::new(Assigned {
@@ -100,9 +101,9 @@ impl Group {
                 iret: Flag::new(false),
                 stats,
                 totals,
-                inherit: Atomic::new(false),
                 settings <- new_mutex!(Settings {
                     enabled: true,
+                    inherit: false,
                     used: None,
                 }),
                 shown <- new_mutex!(None),
@@ -110,15 +111,11 @@ impl Group {
         })
     }
 
-    /// Has `show` make what shows an attachment that was just made; `ESRCH` if its last task has
-    /// left.
-    pub(crate) fn show(
-        attachment: &Attachment<Self>,
-        show: impl FnOnce() -> Result<Kept>,
-    ) -> Result {
-        let mut shown = attachment.data().shown.lock();
+    /// Has `show` make what shows a group that was just made; `ESRCH` if its last task has left.
+    pub(crate) fn show(group: &SharedGroup<Self>, show: impl FnOnce() -> Result<Kept>) -> Result {
+        let mut shown = group.data().shown.lock();
         // `end()` takes it when the last task has left: it may have been here.
-        if attachment.nr_tasks() == 0 {
+        if group.nr_tasks() == 0 {
             return Err(ESRCH);
         }
         *shown = Some(show()?);
@@ -126,14 +123,14 @@ impl Group {
     }
 
     /// The last task has left: the group is shown no more, and under no policy. May sleep.
-    pub(crate) fn end(attachment: &Attachment<Self>) {
-        let group = attachment.data();
-        let shown = group.shown.lock().take();
+    pub(crate) fn end(group: &SharedGroup<Self>) {
+        let data = group.data();
+        let shown = data.shown.lock().take();
         // Removing directories waits for writers of their files, which may want our locks.
         drop(shown);
-        let used = group.settings.lock().used.take();
+        let used = data.settings.lock().used.take();
         if let Some(used) = used {
-            used.policy.leave(attachment);
+            used.policy.leave(group);
         }
     }
 
@@ -141,10 +138,21 @@ impl Group {
         self.settings.lock().enabled
     }
 
-    pub(crate) fn enable(attachment: &Attachment<Self>, enable: bool) {
-        let mut settings = attachment.data().settings.lock();
+    pub(crate) fn enable(group: &SharedGroup<Self>, enable: bool) {
+        let mut settings = group.data().settings.lock();
         settings.enabled = enable;
-        attachment.enable(enable);
+        group.enable(enable);
+    }
+
+    pub(crate) fn inherits(&self) -> bool {
+        self.settings.lock().inherit
+    }
+
+    /// Says whether new tasks of its tasks come to the group.
+    pub(crate) fn set_inherits(group: &SharedGroup<Self>, inherit: bool) {
+        let mut settings = group.data().settings.lock();
+        settings.inherit = inherit;
+        group.set_follow(if inherit { Follow::All } else { Follow::None });
     }
 
     /// Calls `f` with the name of the policy.
@@ -158,12 +166,9 @@ impl Group {
     /// Puts the group under a policy, or under none. It stays as it was if this fails.
     ///
     /// Not in what [`Self::end`] does not wait for. May sleep.
-    pub(crate) fn set_policy(
-        attachment: &Arc<Attachment<Self>>,
-        new: Option<UsedPolicy>,
-    ) -> Result {
-        let group = attachment.data();
-        let mut settings = group.settings.lock();
+    pub(crate) fn set_policy(group: &Arc<SharedGroup<Self>>, new: Option<UsedPolicy>) -> Result {
+        let data = group.data();
+        let mut settings = data.settings.lock();
         let mut assigned = Unpublished::new(Assigned {
             policy: new.as_ref().map(|new| new.policy.clone()),
             serial: 0,
@@ -173,17 +178,17 @@ impl Group {
             _ => false,
         };
         if let Some(new) = new.as_ref().filter(|_| !same) {
-            new.policy.join(attachment.clone())?;
+            new.policy.join(group.clone())?;
         }
-        let mut current = group.assigned.lock();
+        let mut current = data.assigned.lock();
         assigned.get_mut().serial = current.serial + 1;
         current.replace(assigned);
         drop(current);
         let old = core::mem::replace(&mut settings.used, new);
         if let Some(old) = old.as_ref().filter(|_| !same) {
-            old.policy.leave(&**attachment);
+            old.policy.leave(&**group);
         }
-        attachment.end_delays();
+        group.end_delays();
         drop(settings);
         // What was set goes when the lock is free again: its pin takes locks of configfs.
         drop(old);
@@ -303,19 +308,10 @@ impl Group {
             }
         }
     }
-
-    /// Whether new children of the tasks join the group. Any context.
-    pub(crate) fn inherits(&self) -> bool {
-        self.inherit.load(Relaxed)
-    }
-
-    pub(crate) fn set_inherits(&self, inherit: bool) {
-        self.inherit.store(inherit, Relaxed);
-    }
 }
 
 #[pinned_drop]
-impl PinnedDrop for Group {
+impl PinnedDrop for GroupData {
     fn drop(self: Pin<&mut Self>) {
         self.totals.retire(&self.stats);
     }

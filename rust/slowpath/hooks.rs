@@ -2,24 +2,23 @@
 
 //! What the core calls for the tasks of a group.
 
-use crate::group::Group;
+use crate::group::GroupData;
 use kernel::{
     prelude::*,
     sync::ArcBorrow,
     syscall_slowpath::{
-        Attachment,
         Entry,
         Exit,
         ExitPath,
         Handler,
+        SharedGroup,
         Verdict, //
     },
-    task::Task,
     time::Delta, //
 };
 
 #[vtable]
-impl Handler for Group {
+impl Handler for GroupData {
     #[inline(always)]
     fn pass(&self, call: &Entry<'_>) -> bool {
         self.allows(call)
@@ -40,11 +39,7 @@ impl Handler for Group {
         self.stats.add_delay(waited.as_nanos() as u64);
     }
 
-    fn inherit(&self, _child: &Task) -> bool {
-        self.inherits()
-    }
-
-    fn left(attachment: ArcBorrow<'_, Attachment<Self>>) {
-        Group::end(&attachment);
+    fn left(group: ArcBorrow<'_, SharedGroup<Self>>) {
+        Self::end(&group);
     }
 }

@@ -139,10 +139,10 @@ TESTS = {
 
 def _handler(hook: str) -> str:
     """The handler's function, or why there is none."""
-    attachment = kernel.current()["syscall_slowpath"]
-    if not int(attachment):
+    group = kernel.current()["syscall_slowpath"]
+    if not int(group):
         return "none: the task is not attached, but forced, or was detached just now"
-    function = int(attachment[hook])
+    function = int(group[hook])
     return kernel.name_at(function) if function else "none: it has no such hook, or is disabled"
 
 

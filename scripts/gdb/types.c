@@ -12,5 +12,5 @@
 
 struct task_struct *task;
 struct pt_regs *regs;
-struct syscall_slowpath_attachment *attachment;
+struct syscall_slowpath_group *group;
 enum syscall_work_bit work_bit;

@@ -3,7 +3,7 @@
  * Per-task handlers on the syscall slow path.
  *
  * A handler is a set of C functions that see, and may decide, the syscalls of
- * the tasks attached to it. Attaching needs nothing from the task: it takes
+ * the tasks in its groups. Joining one needs nothing from the task: it takes
  * effect at its next syscall entry or exit, whatever it is doing.
  */
 #ifndef _LINUX_SYSCALL_SLOWPATH_H
@@ -11,14 +11,16 @@
 
 #include <linux/compiler_types.h>
 #include <linux/list.h>
+#include <linux/pid_types.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
 #include <linux/workqueue_types.h>
 
-struct cred;
+struct pid;
 struct pt_regs;
-struct syscall_slowpath_attachment;
+struct seq_file;
+struct syscall_slowpath_group;
 struct task_struct;
-struct user_namespace;
 
 /**
  * enum syscall_slowpath_action - What is to become of a call
@@ -27,9 +29,8 @@ struct user_namespace;
  *				register (preset to -ENOSYS).
  * @SYSCALL_SLOWPATH_DELAY:	It goes on after that many nanoseconds, or when
  *				syscall_slowpath_end_delays() is called, or the
- *				attachment is switched off, or the task leaves
- *				it. Only a signal that kills the task comes
- *				before.
+ *				group is switched off, or the task leaves it.
+ *				Only a signal that kills the task comes before.
  * @SYSCALL_SLOWPATH_SIGNAL:	It is not made and fails with EINTR, and the
  *				task is sent this signal.
  * @SYSCALL_SLOWPATH_TRAP:	As SECCOMP_RET_TRAP, with this value in si_errno.
@@ -90,7 +91,7 @@ enum syscall_slowpath_exit_class {
  *		@arch (AUDIT_ARCH_*) and @nr are those of @regs. Returns an
  *		action and its value. May change the call by
  *		syscall_slowpath_set_number() and its like, and not otherwise.
- *		Runs in the attached task,
+ *		Runs in the task that makes the call,
  *		IRQs and preemption on; may sleep and may be traced.
  * @exit_work:	Runs once for each syscall, before the tracing and ptrace work
  *		on exit, in the context of @enter. @classes has a bit for each
@@ -100,30 +101,27 @@ enum syscall_slowpath_exit_class {
  *		every register from @regs: if more than the result was changed,
  *		or for any other reason.
  *		The exit may be one whose entry was never seen: of a call that
- *		slept while the task was attached, or a new child's first return.
+ *		slept while the task joined, or a new child's first return.
  *		The call may not have been made: a tracer may have emulated it.
  * @delayed:	A delay that @enter asked for is over: the task has waited for
  *		@ns nanoseconds. In the context of @enter. Not called if the
  *		task has left meanwhile.
- * @fork:	Decide whether @child shares its parent's attachment. Called
- *		in the parent, with locks held: must not sleep. NULL: it does not.
- * @left:	The last task has left @att, by an exit or because it was detached;
- *		no other will share it. Hooks may still run in one that was detached.
- *		Process context, after an exit that of a workqueue; may sleep, but
- *		must not wait for syscall_slowpath_unregister().
- * @release:	@left has returned and no callback runs with @att: it may be freed.
- *		Called once, from a workqueue; may sleep.
+ * @left:	Only for a group of the kind SYSCALL_SLOWPATH_SINGLE, which was
+ *		closed because its last task has left: no other will join it.
+ *		Hooks may still run in one that was taken off it. Process context,
+ *		after an exit that of a workqueue; may sleep, but must not wait
+ *		for syscall_slowpath_unregister().
+ * @release:	The group is closed, @left has returned, and no callback runs with
+ *		it: it may be freed. Called once, from a workqueue; may sleep.
  */
 struct syscall_slowpath_ops {
-	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	unsigned long (*enter)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			       u32 arch, int nr);
-	bool	(*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	bool	(*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			     unsigned int classes);
-	void	(*delayed)(struct syscall_slowpath_attachment *att, u64 ns);
-	bool	(*fork)(struct syscall_slowpath_attachment *att, struct task_struct *child,
-			u64 clone_flags);
-	void	(*left)(struct syscall_slowpath_attachment *att);
-	void	(*release)(struct syscall_slowpath_attachment *att);
+	void	(*delayed)(struct syscall_slowpath_group *group, u64 ns);
+	void	(*left)(struct syscall_slowpath_group *group);
+	void	(*release)(struct syscall_slowpath_group *group);
 };
 
 /**
@@ -144,45 +142,98 @@ struct syscall_slowpath_deferred {
  * struct syscall_slowpath_handler - A registered user of the slow path
  * @ops:	Its functions
  *
- * The other members are private to kernel/entry/syscall_slowpath.c.
+ * The other members are private to kernel/entry/syscall_slowpath_group.c.
  */
 struct syscall_slowpath_handler {
 	const struct syscall_slowpath_ops	*ops;
 	/* private: */
 	bool					enabled;
 	bool					closing;
-	/* Those that were not released; and, in a list, those that have tasks. */
-	atomic_t				nr_attachments;
-	struct list_head			attachments;
+	/* Those that were not released; and, in a list, those that are not closed. */
+	atomic_t				nr_groups;
+	struct list_head			groups;
 };
 
 /**
- * struct syscall_slowpath_attachment - What one or more tasks are attached to
+ * enum syscall_slowpath_follow - Which new tasks come to their parent's group
+ * @SYSCALL_SLOWPATH_FOLLOW_ALL:	Children and threads.
+ * @SYSCALL_SLOWPATH_FOLLOW_THREADS:	Threads; children are free.
+ * @SYSCALL_SLOWPATH_FOLLOW_NONE:	None.
  *
- * Embedded in the handler's own data, zeroed before it is attached. Used for
- * one task and the children that come to share it; never attached again.
- * All members are private to kernel/entry/syscall_slowpath.c.
+ * For tasks that have joined. A cgroup's group has each task of the cgroup.
  */
-struct syscall_slowpath_attachment {
+enum syscall_slowpath_follow {
+	SYSCALL_SLOWPATH_FOLLOW_ALL,
+	SYSCALL_SLOWPATH_FOLLOW_THREADS,
+	SYSCALL_SLOWPATH_FOLLOW_NONE,
+};
+
+/**
+ * enum syscall_slowpath_kind - How long a group lasts
+ * @SYSCALL_SLOWPATH_LASTING:	Until it is closed. Its name is its alone.
+ * @SYSCALL_SLOWPATH_SINGLE:	Until the last task leaves that it ever had. Nobody
+ *				finds it by its name, which others may have, too.
+ */
+enum syscall_slowpath_kind {
+	SYSCALL_SLOWPATH_LASTING,
+	SYSCALL_SLOWPATH_SINGLE,
+};
+
+/* With the NUL. */
+#define SYSCALL_SLOWPATH_NAME_LEN	64
+
+/**
+ * struct syscall_slowpath_group - What a set of tasks has in common
+ *
+ * Embedded in the handler's own data, and zeroed before it is created. All members
+ * are private to kernel/entry/syscall_slowpath*.c.
+ */
+struct syscall_slowpath_group {
 	/* private: */
+	/* What each call reads comes first; only who administers the group writes to it. */
 	struct syscall_slowpath_handler		*handler;
 	/* Those of the handler, or NULL where it has none or is not to be called now. */
-	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	unsigned long (*enter)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			       u32 arch, int nr);
-	bool	(*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	bool	(*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			     unsigned int classes);
-	struct list_head			node;
-	struct list_head			tasks;
-	unsigned int				nr_tasks;
-	/* Of who attached it. */
-	const struct cred			*cred;
 	/* Another each time that delays are ended: those that were asked for before are over. */
 	unsigned long				nr_ended;
-	bool					disabled;
-	/* No other task will share it. */
-	bool					closing;
+	char					name[SYSCALL_SLOWPATH_NAME_LEN];
+	enum syscall_slowpath_kind		kind;
+
+	/* Protects what follows, and who is in the group: see syscall_slowpath.c. */
+	spinlock_t				lock;
+	struct list_head			tasks;
+	unsigned int				nr_tasks;
+	/* Those that walk @tasks now. */
+	struct list_head			iters;
+	enum syscall_slowpath_follow		follow;
+	/* Its own switch; and whether its tasks are steered, which needs the handler's, too. */
+	bool					enabled;
+	bool					active;
+	/* No task will join it any more. */
+	bool					closed;
+
+	/* With the handler's other groups, with all lasting ones, and cgroups that have it. */
+	struct list_head			node;
+	struct list_head			named;
+	struct list_head			cgroups;
 	struct work_struct			left_work;
 	struct syscall_slowpath_deferred	release;
+};
+
+/**
+ * struct syscall_slowpath_iter - A walk over the tasks of a group
+ *
+ * All members are private to kernel/entry/syscall_slowpath*.c.
+ */
+struct syscall_slowpath_iter {
+	/* private: */
+	struct syscall_slowpath_group		*group;
+	struct list_head			node;
+	/* The task to come, or the head of the list. */
+	struct list_head			*next;
 };
 
 /* For the entry code. */
@@ -194,25 +245,38 @@ bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work);
 
 int syscall_slowpath_register(struct syscall_slowpath_handler *handler);
 void syscall_slowpath_unregister(struct syscall_slowpath_handler *handler);
-
-int syscall_slowpath_attach(struct syscall_slowpath_handler *handler,
-			    struct syscall_slowpath_attachment *att,
-			    struct task_struct *task);
-int syscall_slowpath_detach(struct syscall_slowpath_handler *handler,
-			    struct task_struct *task);
+void syscall_slowpath_enable(struct syscall_slowpath_handler *handler, bool enable);
+int syscall_slowpath_detach(struct syscall_slowpath_handler *handler, struct pid *pid);
 void syscall_slowpath_detach_all(struct syscall_slowpath_handler *handler);
 void syscall_slowpath_flush_left(void);
 
-void syscall_slowpath_enable(struct syscall_slowpath_handler *handler, bool enable);
-void syscall_slowpath_enable_attachment(struct syscall_slowpath_attachment *att, bool enable);
-void syscall_slowpath_end_delays(struct syscall_slowpath_attachment *att);
+int syscall_slowpath_create(struct syscall_slowpath_handler *handler,
+			    struct syscall_slowpath_group *group, const char *name,
+			    enum syscall_slowpath_kind kind,
+			    enum syscall_slowpath_follow follow);
+int syscall_slowpath_close(struct syscall_slowpath_group *group, bool force);
+int syscall_slowpath_join(struct syscall_slowpath_group *group, struct pid *pid,
+			  enum pid_type type);
+int syscall_slowpath_leave(struct syscall_slowpath_group *group, struct pid *pid,
+			   enum pid_type type);
+void syscall_slowpath_leave_all(struct syscall_slowpath_group *group);
+struct pid *syscall_slowpath_pid_of_fd(unsigned int fd, enum pid_type *type);
+void syscall_slowpath_set_follow(struct syscall_slowpath_group *group,
+				 enum syscall_slowpath_follow follow);
+void syscall_slowpath_enable_group(struct syscall_slowpath_group *group, bool enable);
+void syscall_slowpath_end_delays(struct syscall_slowpath_group *group);
+unsigned int syscall_slowpath_nr_tasks(struct syscall_slowpath_group *group);
+void syscall_slowpath_iter_start(struct syscall_slowpath_iter *iter,
+				 struct syscall_slowpath_group *group);
+struct task_struct *syscall_slowpath_iter_next(struct syscall_slowpath_iter *iter);
+void syscall_slowpath_iter_end(struct syscall_slowpath_iter *iter);
+
 void syscall_slowpath_force_all(bool force);
 int syscall_slowpath_set_number(struct pt_regs *regs, int nr);
 int syscall_slowpath_set_argument(struct pt_regs *regs, unsigned int index, unsigned long value);
 int syscall_slowpath_set_result(struct pt_regs *regs, long result);
 void syscall_slowpath_note(struct pt_regs *regs, const char *text);
 
-unsigned int syscall_slowpath_nr_tasks(struct syscall_slowpath_attachment *att);
 void syscall_slowpath_audit(const char *op, const char *name, int err);
 void syscall_slowpath_defer(struct syscall_slowpath_deferred *deferred);
 void syscall_slowpath_flush_deferred(void);
@@ -221,7 +285,7 @@ void syscall_slowpath_flush_deferred(void);
 void syscall_slowpath_condemn(void);
 
 /* For exec of what gives privileges. */
-bool syscall_slowpath_capable(struct user_namespace *ns);
+bool syscall_slowpath_capable(void);
 
 /* For fork, exec and exit. */
 void syscall_slowpath_dup(struct task_struct *child);
@@ -229,14 +293,18 @@ void syscall_slowpath_fork(struct task_struct *child, u64 clone_flags);
 void syscall_slowpath_exec(void);
 void syscall_slowpath_exit(struct task_struct *task);
 
+/* For /proc/PID/status. */
+void syscall_slowpath_status(struct seq_file *m, struct task_struct *task);
+
 #else
 
 static inline void syscall_slowpath_condemn(void) { }
-static inline bool syscall_slowpath_capable(struct user_namespace *ns) { return true; }
+static inline bool syscall_slowpath_capable(void) { return true; }
 static inline void syscall_slowpath_dup(struct task_struct *child) { }
 static inline void syscall_slowpath_fork(struct task_struct *child, u64 clone_flags) { }
 static inline void syscall_slowpath_exec(void) { }
 static inline void syscall_slowpath_exit(struct task_struct *task) { }
+static inline void syscall_slowpath_status(struct seq_file *m, struct task_struct *task) { }
 
 #endif /* CONFIG_SYSCALL_SLOWPATH */
 

@@ -64,10 +64,10 @@ static int save_call(struct pt_regs *regs)
 	saved->sp = user_stack_pointer(regs);
 	get_call(regs, &saved->call);
 
-	spin_lock_irq(&syscall_slowpath_lock);
+	syscall_slowpath_lock_task(current);
 	WRITE_ONCE(current->syscall_slowpath_saved, saved);
 	syscall_slowpath_update_work(current);
-	spin_unlock_irq(&syscall_slowpath_lock);
+	syscall_slowpath_unlock_task(current);
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static __always_inline void trace_verdict(struct pt_regs *regs, unsigned int wha
  * @nr:		The number of the call, in the convention of the one that it is
  *
  * For a handler. The registers are put back when the call returns, even if the
- * task is detached meanwhile.
+ * task leaves its group meanwhile.
  *
  * Context: In @enter; may sleep.
  * Return: 0, or -ENOMEM.
@@ -175,33 +175,34 @@ void syscall_slowpath_note(struct pt_regs *regs, const char *text)
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_note);
 
-/* Who wants a call to be delayed: an attachment as it was before it said so. */
+/* Who wants a call to be delayed: a group as it was before it said so. */
 struct delayer {
 	/* Only compared, unless it is the task's still. */
-	struct syscall_slowpath_attachment *att;
+	struct syscall_slowpath_group *group;
 	unsigned long nr_ended;
 };
 
 /* In syscall_slowpath_srcu. */
-static struct syscall_slowpath_attachment *wants_delay(const struct delayer *by)
+static struct syscall_slowpath_group *wants_delay(const struct delayer *by)
 {
-	struct syscall_slowpath_attachment *att;
+	struct syscall_slowpath_group *group;
 
-	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
-	if (att != by->att || READ_ONCE(att->nr_ended) != by->nr_ended || !READ_ONCE(att->enter))
+	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	if (group != by->group || READ_ONCE(group->nr_ended) != by->nr_ended ||
+	    !READ_ONCE(group->enter))
 		return NULL;
-	return att;
+	return group;
 }
 
 static void report_delay(const struct delayer *by, u64 ns)
 {
-	struct syscall_slowpath_attachment *att;
+	struct syscall_slowpath_group *group;
 	struct srcu_ctr __percpu *scp;
 
 	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
-	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
-	if (att == by->att && att->handler->ops->delayed)
-		att->handler->ops->delayed(att, ns);
+	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	if (group == by->group && group->handler->ops->delayed)
+		group->handler->ops->delayed(group, ns);
 	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
 }
 
@@ -211,14 +212,14 @@ static void report_delay(const struct delayer *by, u64 ns)
  */
 static bool delay(const struct delayer *by, u64 ns)
 {
-	wait_queue_head_t *queue = __var_waitqueue(by->att);
+	wait_queue_head_t *queue = __var_waitqueue(by->group);
 	struct wait_bit_queue_entry wait;
 	struct srcu_ctr __percpu *scp;
 	ktime_t start = ktime_get();
 	ktime_t end = ktime_add_safe(start, ns_to_ktime(ns));
 	bool wanted;
 
-	init_wait_var_entry(&wait, by->att, 0);
+	init_wait_var_entry(&wait, by->group, 0);
 	do {
 		/* Pairs with wake_delayed(). */
 		if (prepare_to_wait_event(queue, &wait.wq_entry,
@@ -343,11 +344,11 @@ static __always_inline bool is_probe(int nr)
 
 static __always_inline bool ask(struct pt_regs *regs, u32 arch)
 {
-	unsigned long (*enter)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	unsigned long (*enter)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			       u32 arch, int nr);
 	unsigned long action = SYSCALL_SLOWPATH_CALL;
 	int nr = syscall_get_nr(current, regs);
-	struct syscall_slowpath_attachment *att;
+	struct syscall_slowpath_group *group;
 	struct srcu_ctr __percpu *scp;
 	struct delayer by = {};
 
@@ -356,15 +357,15 @@ static __always_inline bool ask(struct pt_regs *regs, u32 arch)
 		return true;
 
 	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
-	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
-	/* It may be forced, but not attached. */
-	if (att) {
-		by.att = att;
+	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	/* It may be forced, but in no group. */
+	if (group) {
+		by.group = group;
 		/* Before it is asked: pairs with syscall_slowpath_end_delays(). */
-		by.nr_ended = smp_load_acquire(&att->nr_ended);
-		enter = READ_ONCE(att->enter);
+		by.nr_ended = smp_load_acquire(&group->nr_ended);
+		enter = READ_ONCE(group->enter);
 		if (enter)
-			action = enter(att, regs, arch, nr);
+			action = enter(group, regs, arch, nr);
 	}
 	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
 
@@ -483,10 +484,10 @@ void syscall_slowpath_forget_call(void)
 {
 	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
 
-	spin_lock_irq(&syscall_slowpath_lock);
+	syscall_slowpath_lock_task(current);
 	WRITE_ONCE(current->syscall_slowpath_saved, NULL);
 	syscall_slowpath_update_work(current);
-	spin_unlock_irq(&syscall_slowpath_lock);
+	syscall_slowpath_unlock_task(current);
 	kfree(saved);
 }
 
@@ -561,19 +562,19 @@ static __always_inline unsigned int exit_classes(unsigned long work, unsigned lo
 
 static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 {
-	bool (*exit_work)(struct syscall_slowpath_attachment *att, struct pt_regs *regs,
+	bool (*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			  unsigned int classes);
-	struct syscall_slowpath_attachment *att;
+	struct syscall_slowpath_group *group;
 	struct srcu_ctr __percpu *scp;
 	bool quick = true;
 
 	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
-	att = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
-	/* It may be forced, but not attached. */
-	if (att) {
-		exit_work = READ_ONCE(att->exit_work);
+	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	/* It may be forced, but in no group. */
+	if (group) {
+		exit_work = READ_ONCE(group->exit_work);
 		if (exit_work)
-			quick = exit_work(att, regs, exit_classes(work, read_thread_flags()));
+			quick = exit_work(group, regs, exit_classes(work, read_thread_flags()));
 	}
 	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
 

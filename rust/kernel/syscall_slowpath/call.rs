@@ -34,9 +34,8 @@ pub enum Verdict {
     /// It is not made, and returns this value.
     Return(isize),
     /// It goes on after this time at least, `Verdict::Delay(Delta::from_millis(5))`; or when
-    /// [`Attachment::end_delays`](super::Attachment::end_delays) is called, the attachment is
-    /// switched off, or the task is detached. Of signals, only one that kills the task comes
-    /// before.
+    /// [`SharedGroup::end_delays`](super::SharedGroup::end_delays) is called, the group is switched
+    /// off, or the task is detached. Of signals, only one that kills the task comes before.
     Delay(Delta),
     /// It is not made and fails with `EINTR`, and the task is sent this signal. There are 1 to 64:
     /// with another number, none is sent.

@@ -2,45 +2,64 @@
 
 //! Modules that consist of one handler.
 
-/// Declares a module that attaches one task to a [`Handler`] when it is loaded.
+use super::{
+    Follow,
+    Group,
+    Handler,
+    Registration,
+    Whom, //
+};
+use crate::{
+    prelude::*,
+    task::Pid, //
+};
+
+/// Declares a module that has one task, or one process, join a group of a [`Handler`] when it is
+/// loaded.
 ///
-/// Which task, the module's parameter `tid` says; there may be others. Loading fails if there is no
-/// such task, or if it is attached already. The task is let go when the module is unloaded.
+/// Which one, the module's parameter says: `tid` is that of a task, `pid` that of a process, all
+/// threads of which join. There may be other parameters. Loading fails if there is none, or if it
+/// is in a group already. The group is named as the module. Its tasks are let go when the module is
+/// unloaded.
 ///
 /// - `type`: the handler.
-/// - `data`: an initializer for it, or `Ok` and a value. What this makes is dropped if the task
-///   cannot be attached.
-/// - `params`: more parameters, if any. These three come first.
+/// - `data`: an initializer for it, or `Ok` and a value. What this makes is dropped if nobody can
+///   join; with `tid`, when the last task has left; else when the module is unloaded.
+/// - `follow`: which new tasks of the group's tasks come to it, as a [`Follow`]. Without it, of a
+///   task none do, and of a process its threads.
+/// - `params`: more parameters, if any. These come first, in this order.
 /// - All else is for [`module!`].
 ///
+/// [`Follow`]: super::Follow
 /// [`Handler`]: super::Handler
 /// [`module!`]: crate::prelude::module
 ///
 /// # Examples
 ///
-/// This is all of a module that counts the calls of a task and of its children, but for its first
-/// line, which names the license:
+/// This is all of a module that counts the calls of a process and of its children, but for its
+/// first line, which names the license:
 ///
 /// ```ignore
-/// //! Counts syscalls: `insmod count_calls.ko tid=TID`.
+/// //! Counts syscalls: `insmod count_calls.ko pid=PID`.
 ///
 /// use kernel::{
 ///     prelude::*,
 ///     sync::atomic::{ordering::Relaxed, Atomic},
-///     syscall_slowpath::{Entry, Handler, Verdict},
-///     task::Task,
+///     syscall_slowpath::{Entry, Follow, Handler, Verdict},
 /// };
 ///
 /// kernel::module_syscall_handler! {
 ///     type: Calls,
 ///     data: try_init!(Calls { count: Atomic::new(0) }),
+///     // The threads and children, too.
+///     follow: Follow::All,
 ///     name: "count_calls",
 ///     authors: ["You"],
-///     description: "Counts the syscalls of a task",
+///     description: "Counts the syscalls of a process",
 ///     license: "GPL",
 /// }
 ///
-/// // What belongs to one attachment. Its functions may run for several tasks at a time.
+/// // What belongs to one group. Its functions may run for several tasks at a time.
 /// struct Calls {
 ///     count: Atomic<u64>,
 /// }
@@ -50,11 +69,6 @@
 ///     fn enter(&self, _call: Entry<'_>) -> Verdict {
 ///         self.count.add(1, Relaxed);
 ///         Verdict::Call
-///     }
-///
-///     // To follow the threads and children of the task, too.
-///     fn inherit(&self, _child: &Task) -> bool {
-///         true
 ///     }
 /// }
 ///
@@ -71,9 +85,12 @@
 /// of this kind.
 #[macro_export]
 macro_rules! module_syscall_handler {
-    (type: $type:ty, data: $data:expr, params: { $($params:tt)* }, $($f:tt)*) => {
+    (
+        @module $type:ty, $data:expr, $follow:expr, { $($params:tt)* }, $($f:tt)*
+    ) => {
         #[$crate::prelude::pin_data]
         struct HandlerModule {
+            _group: ::core::option::Option<$crate::syscall_slowpath::Group<$type>>,
             #[pin]
             registration: $crate::syscall_slowpath::Registration<$type>,
         }
@@ -83,12 +100,16 @@ macro_rules! module_syscall_handler {
                 _module: &'static $crate::ThisModule
             ) -> impl ::pin_init::PinInit<Self, $crate::error::Error> {
                 let data = $data;
+                let follow: ::core::option::Option<$crate::syscall_slowpath::Follow> = $follow;
                 $crate::try_pin_init!(Self {
                     registration <- $crate::syscall_slowpath::Registration::new(),
-                })
-                .pin_chain(move |this| {
-                    let tid = module_parameters::tid.value();
-                    this.registration.attach_tid(tid, data).map(drop)
+                    _group: registration.group_of_module(
+                        <HandlerModule as $crate::ModuleMetadata>::NAME,
+                        module_parameters::tid.value(),
+                        module_parameters::pid.value(),
+                        follow,
+                        data,
+                    )?,
                 })
             }
         }
@@ -99,13 +120,63 @@ macro_rules! module_syscall_handler {
             params: {
                 tid: i32 {
                     default: 0,
-                    description: "The task to attach",
+                    description: "The task to join",
+                },
+                pid: i32 {
+                    default: 0,
+                    description: "The process to join",
                 },
                 $($params)*
             },
         }
     };
-    (type: $type:ty, data: $data:expr, $($f:tt)*) => {
-        $crate::module_syscall_handler! { type: $type, data: $data, params: {}, $($f)* }
+    (
+        type: $type:ty, data: $data:expr, follow: $follow:expr, params: $params:tt, $($f:tt)*
+    ) => {
+        $crate::module_syscall_handler! {
+            @module $type, $data, ::core::option::Option::Some($follow), $params, $($f)*
+        }
     };
+    (type: $type:ty, data: $data:expr, follow: $follow:expr, $($f:tt)*) => {
+        $crate::module_syscall_handler! {
+            @module $type, $data, ::core::option::Option::Some($follow), {}, $($f)*
+        }
+    };
+    (type: $type:ty, data: $data:expr, params: $params:tt, $($f:tt)*) => {
+        $crate::module_syscall_handler! {
+            @module $type, $data, ::core::option::Option::None, $params, $($f)*
+        }
+    };
+    (type: $type:ty, data: $data:expr, $($f:tt)*) => {
+        $crate::module_syscall_handler! {
+            @module $type, $data, ::core::option::Option::None, {}, $($f)*
+        }
+    };
+}
+
+impl<T: Handler> Registration<T> {
+    /// For [`module_syscall_handler!`].
+    ///
+    /// [`module_syscall_handler!`]: crate::module_syscall_handler
+    #[doc(hidden)]
+    pub fn group_of_module(
+        &self,
+        name: &CStr,
+        tid: Pid,
+        pid: Pid,
+        follow: Option<Follow>,
+        data: impl PinInit<T, Error>,
+    ) -> Result<Option<Group<T>>> {
+        if tid != 0 && pid != 0 {
+            return Err(EINVAL);
+        }
+        if pid == 0 {
+            self.attach_tid(tid, name, follow.unwrap_or(Follow::None), data)?;
+            // It ends with its tasks, or with this registration.
+            return Ok(None);
+        }
+        let group = self.group(name, follow.unwrap_or(Follow::Threads), data)?;
+        group.join(&Whom::process(pid))?;
+        Ok(Some(group))
+    }
 }

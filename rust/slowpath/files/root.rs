@@ -50,7 +50,7 @@ impl Root {
         };
         let tasks = Dir::new(root.dir.clone(), c"tasks", NoFiles)?;
         let tasks = Arc::new(tasks, GFP_KERNEL)?;
-        // From here on there may be policies, and then attachments: nothing fails any more.
+        // From here on there may be policies, and then groups: nothing fails any more.
         root.files().policies.register()?;
         *root.files().tasks.lock() = Some(tasks);
         Ok(root)
@@ -80,7 +80,7 @@ impl Attributes for NoFiles {
 struct RootFiles {
     control: Arc<Control>,
     policies: Arc<Policies>,
-    /// A directory for each attachment; until the module is unloaded.
+    /// A directory for each group; until the module is unloaded.
     tasks: Pin<KBox<Mutex<Option<TasksDir>>>>,
 }
 
@@ -127,9 +127,9 @@ impl RootFiles {
 
     fn store_attach(&self, text: &[u8]) -> Result {
         require_admin()?;
-        self.control.attach(parse_tid(text)?, |task, attachment| {
+        self.control.attach(parse_tid(text)?, |task, group| {
             let tasks = self.tasks.lock().clone().ok_or(ESHUTDOWN)?;
-            tasks::make_dir(tasks, task.pid(), attachment, self.policies.clone())
+            tasks::make_dir(tasks, task.pid(), group, self.policies.clone())
         })
     }
 

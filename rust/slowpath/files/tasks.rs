@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/slowpath/tasks/TID`, one for each attachment.
+//! `/sys/kernel/slowpath/tasks/TID`, one for each group that is made by attaching a task.
 
 use super::{
     input::{parse_switch, require_admin, show_switch, value},
     policies::Policies,
     stats::StatsFiles, //
 };
-use crate::group::{Group, Kept};
+use crate::group::{GroupData, Kept};
 use kernel::{
     fmt::Write,
     kobject::{Attribute, Attributes, Dir, Page, Parent},
     prelude::*,
     str::CString,
     sync::Arc,
-    syscall_slowpath::{audit, Attachment},
+    syscall_slowpath::{audit, SharedGroup},
     task::Pid, //
 };
 
-/// Makes the directory of the attachment of the task `tid` in `parent`, which goes when what is
+/// Makes the directory of the group of the task `tid` in `parent`, which goes when what is
 /// returned is dropped.
 pub(super) fn make_dir<P: Parent + Send + Sync + 'static>(
     parent: P,
     tid: Pid,
-    attachment: Arc<Attachment<Group>>,
+    group: Arc<SharedGroup<GroupData>>,
     policies: Arc<Policies>,
 ) -> Result<Kept> {
-    let stats = StatsFiles::One(attachment.data().stats.clone());
+    let stats = StatsFiles::One(group.data().stats.clone());
     let files = TaskFiles {
         tid,
         policies,
-        attachment,
+        group,
     };
     // It keeps this name, whatever becomes of the task.
     let name = CString::try_from_fmt(fmt!("{tid}"))?;
@@ -38,11 +38,11 @@ pub(super) fn make_dir<P: Parent + Send + Sync + 'static>(
     Ok(KBox::new(Dir::new(dir, c"stats", stats)?, GFP_KERNEL)?)
 }
 
-/// The knobs of one attachment.
+/// The knobs of one group.
 struct TaskFiles {
     tid: Pid,
     policies: Arc<Policies>,
-    attachment: Arc<Attachment<Group>>,
+    group: Arc<SharedGroup<GroupData>>,
 }
 
 impl Attributes for TaskFiles {
@@ -61,8 +61,8 @@ impl Attributes for TaskFiles {
 }
 
 impl TaskFiles {
-    fn group(&self) -> &Group {
-        self.attachment.data()
+    fn data(&self) -> &GroupData {
+        self.group.data()
     }
 
     /// Leaves an audit record of a write.
@@ -76,31 +76,31 @@ impl TaskFiles {
 
     fn show_enabled(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        show_switch(page, self.group().enabled())
+        show_switch(page, self.data().enabled())
     }
 
     fn store_enabled(&self, text: &[u8]) -> Result {
         require_admin()?;
         let enable = parse_switch(text)?;
-        Group::enable(&self.attachment, enable);
+        GroupData::enable(&self.group, enable);
         self.audit(c"enabled", if enable { c"1" } else { c"0" }, &Ok(()));
         Ok(())
     }
 
     fn show_inherit(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        show_switch(page, self.group().inherits())
+        show_switch(page, self.data().inherits())
     }
 
     fn store_inherit(&self, text: &[u8]) -> Result {
         require_admin()?;
-        self.group().set_inherits(parse_switch(text)?);
+        GroupData::set_inherits(&self.group, parse_switch(text)?);
         Ok(())
     }
 
     fn show_policy(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        self.group().policy_name(|name| {
+        self.data().policy_name(|name| {
             for &byte in name.to_bytes() {
                 page.write_char(char::from(byte))?;
             }
@@ -120,7 +120,7 @@ impl TaskFiles {
             }
         };
         let name = policy.as_ref().map(|used| used.policy.clone());
-        let result = Group::set_policy(&self.attachment, policy);
+        let result = GroupData::set_policy(&self.group, policy);
         let name = name.as_ref().map_or(c"none", |policy| policy.name());
         self.audit(c"policy", name, &result);
         result
@@ -128,7 +128,7 @@ impl TaskFiles {
 
     fn show_exit_path(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        let iret = self.group().iret();
+        let iret = self.data().iret();
         Ok(page.write_str(if iret { "iret\n" } else { "auto\n" })?)
     }
 
@@ -139,12 +139,12 @@ impl TaskFiles {
             b"iret" => true,
             _ => return Err(EINVAL),
         };
-        self.group().set_iret(iret);
+        self.data().set_iret(iret);
         Ok(())
     }
 
     fn show_members(&self, page: &mut Page<'_>) -> Result {
         require_admin()?;
-        Ok(writeln!(page, "{}", self.attachment.nr_tasks())?)
+        Ok(writeln!(page, "{}", self.group.nr_tasks())?)
     }
 }

@@ -24,13 +24,13 @@ DECLARE_EVENT_CLASS(syscall_slowpath_task,
 		    TP_printk("pid=%d comm=%s", __entry->pid, __entry->comm)
 );
 
-/* A task was attached, or inherits an attachment. In atomic context. */
+/* A task comes to a group, from none or another. In atomic context. */
 DEFINE_EVENT(syscall_slowpath_task, syscall_slowpath_attach,
 	     TP_PROTO(struct task_struct *task),
 	     TP_ARGS(task)
 );
 
-/* A task was detached, or exits. In atomic context. */
+/* A task leaves a group, also because it exits. In atomic context. */
 DEFINE_EVENT(syscall_slowpath_task, syscall_slowpath_detach,
 	     TP_PROTO(struct task_struct *task),
 	     TP_ARGS(task)
