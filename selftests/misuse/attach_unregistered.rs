@@ -11,5 +11,5 @@ impl Handler for Nothing {}
 
 fn attach(registration: Pin<KBox<Registration<Nothing>>>) -> Result {
     drop(registration);
-    registration.attach_tid(1, Ok(Nothing)).map(drop) //~ E0382
+    registration.group(c"n", Follow::All, Ok(Nothing)).map(drop) //~ E0382
 }

@@ -22,7 +22,6 @@ impl Handler for Fine {
 }
 
 fn attach(registration: &Registration<Fine>) -> Result {
-    registration
-        .attach_tid(1, Ok(Fine(Flag::new(true))))
-        .map(drop)
+    let group = registration.group(c"fine", Follow::All, Ok(Fine(Flag::new(true))))?;
+    group.join(&Whom::process(1))
 }

@@ -15,6 +15,7 @@ mod evade;
 mod events;
 mod exec;
 mod faults;
+mod groups;
 mod inherit;
 mod intrude;
 mod junk;
@@ -89,6 +90,7 @@ use dependencies;
 pub const ALL: &[&[&[Test]]] = &[
     attach::TESTS,
     inherit::TESTS,
+    groups::TESTS,
     paths::TESTS,
     preserve::TESTS,
     preserve::TESTS_ON_EACH_PATH,
