@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Shows the paths that a task gives to `open`, `creat`, `openat` and `openat2`, and the children
-//! that it makes from then on: `insmod slowpath_audit_open.ko tid=TID`, then switch on
+//! that it makes from then on: `insmod slowpath_audit_open.ko tid=TID`, or `pid=PID` for a process,
+//! or `group=NAME` for the cgroups that name it; then switch on
 //! `/sys/kernel/tracing/events/syscall_slowpath/syscall_slowpath_note` and read
 //! `/sys/kernel/tracing/trace_pipe`. `perf`, `trace-cmd` and BPF programs get the same event.
 //!

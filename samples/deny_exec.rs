@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lets a task, and the children that it makes from then on, execute only what is under `/usr/`:
-//! `insmod slowpath_deny_exec.ko tid=TID`.
+//! Lets a process, and what it makes from then on, execute only what is under `/usr/`:
+//! `insmod slowpath_deny_exec.ko pid=PID`, or `tid=TID` for one task, or `group=NAME` for the
+//! cgroups that name it.
 //!
 //! A guard against mistakes, and no sandbox. An interpreter in the directory, such as a shell or
 //! the dynamic loader, runs what is elsewhere. The path may lead elsewhere by a symbolic link, or

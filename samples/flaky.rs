@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Has every Nth syscall of a task fail: `insmod slowpath_flaky.ko tid=TID every=100 seed=1`.
+//! Has every Nth syscall of a task fail: `insmod slowpath_flaky.ko tid=TID every=100 seed=1`; or of
+//! a process, `pid=PID`, or of the cgroups that name its group, `group=NAME`.
 //!
 //! The seed says which is the first, so that a test that found something can be repeated. Calls
 //! that a program cannot do without, such as `exit_group`, are left alone.

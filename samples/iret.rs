@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Has a task, and the children that it makes from then on, return from every syscall by IRET:
-//! `insmod slowpath_iret.ko tid=TID`.
+//! `insmod slowpath_iret.ko tid=TID`; or a process, `pid=PID`, or the cgroups that name its group,
+//! `group=NAME`.
 
 use kernel::{
     prelude::*,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long the syscalls of a task take: `insmod slowpath_latency.ko tid=TID`, then read
-//! `/sys/kernel/debug/slowpath_latency/histogram`.
+//! How long the syscalls of a task, a process, or cgroups take: `insmod slowpath_latency.ko` with
+//! `tid=TID`, `pid=PID` or `group=NAME`, then read `/sys/kernel/debug/slowpath_latency/histogram`.
 //!
 //! A line has the number of a 64-bit call, and how many took less than 1, 2, 4, 8 ... nanoseconds,
 //! but no less than half of that. What else there is between the hooks counts, too: seccomp, a

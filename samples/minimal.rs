@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts the syscalls of a task: `insmod slowpath_minimal.ko tid=TID`, or of a process: `pid=PID`.
+//! Counts the syscalls of a process: `insmod slowpath_minimal.ko pid=PID`, or of one task:
+//! `tid=TID`, or of the cgroups that name its group: `group=NAME`.
 
 use kernel::{
     prelude::*,

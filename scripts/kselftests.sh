@@ -41,12 +41,12 @@ several=$((several < 2 ? 2 : several > 4 ? 4 : several))
 debug_machines="
 	debug        --cpus 1 --kernel debug $slow
 	debug-long   --cpus $several --kernel debug $slow -- storm_ junk_
-	kcsan        --cpus $several --kernel kcsan $slow -- storm_of_attachments storm_of_switches storm_of_policies storm_of_kills storm_of_children attach detach inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
+	kcsan        --cpus $several --kernel kcsan $slow -- storm_of_attachments storm_of_switches storm_of_policies storm_of_kills storm_of_children attach detach group inherit toggle exit_ kill_ fork exec replaced switched follows module_ many_
 "
 
 # Those of "make test-rt".
 rt_machines="
-	rt           --cpus $several --kernel rt -- attach detach inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
+	rt           --cpus $several --kernel rt -- attach detach group inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
 "
 
 # Whether a KTAP file has as many results as it says, and some: $ran of $plan.

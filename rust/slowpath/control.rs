@@ -13,7 +13,7 @@ use kernel::{
         Mutex,
         Srcu, //
     },
-    syscall_slowpath::{Follow, ForceAll, Registration, SharedGroup},
+    syscall_slowpath::{Follow, ForceAll, Group, Registration, SharedGroup},
     task::{
         Pid,
         Task, //
@@ -99,6 +99,13 @@ impl Control {
         Task::from_vpid(tid).ok_or(ESRCH)
     }
 
+    /// Makes a group without tasks, with no policy, which lasts until what is returned is dropped.
+    pub(crate) fn group(&self, name: &CStr) -> Result<Group<GroupData>> {
+        let follow = Follow::All;
+        let data = GroupData::new(self.totals.clone(), follow);
+        self.with_registration(|registration| registration.group(name, follow, data))
+    }
+
     /// Attaches the task `tid` of the current PID namespace, with no policy. `show` makes what
     /// shows its group, by the name that it has in the initial namespace. May sleep.
     pub(crate) fn attach(
@@ -110,7 +117,7 @@ impl Control {
         self.with_registration(|registration| {
             let name = CString::try_from_fmt(fmt!("task/{}", task.pid()))?;
             let attach = || -> Result {
-                let data = GroupData::new(self.totals.clone());
+                let data = GroupData::new(self.totals.clone(), Follow::None);
                 let group = registration.attach(&task, &name, Follow::None, data)?;
                 let _guard = self.names.lock();
                 GroupData::show(&group, || show(&task, group.clone())).inspect_err(|_| {
@@ -128,7 +135,7 @@ impl Control {
                 result = attach();
             }
             result.map_err(|e| {
-                // One that has another TID by now is still shown by this one, or by its children.
+                // One that has another TID by now is still shown by this one.
                 if e == EEXIST {
                     EBUSY
                 } else {

@@ -7,9 +7,13 @@ mod input;
 
 mod policies;
 
-mod stats;
+mod knobs;
+
+mod groups;
 
 mod tasks;
+
+mod configfs;
 
 mod root;
 

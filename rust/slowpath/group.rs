@@ -53,7 +53,7 @@ pub(crate) struct GroupData {
     totals: Arc<Totals>,
     #[pin]
     settings: Mutex<Settings>,
-    /// What shows the group to users, as long as it has a task.
+    /// What shows the group of one task to users, as long as it has that.
     #[pin]
     shown: Mutex<Option<Kept>>,
 }
@@ -68,15 +68,9 @@ struct Assigned {
 /// What the files show.
 struct Settings {
     enabled: bool,
-    /// Whether new tasks of its tasks come to the group.
-    inherit: bool,
-    used: Option<UsedPolicy>,
-}
-
-/// A policy, and what keeps it from being removed.
-pub(crate) struct UsedPolicy {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) _pin: Kept,
+    follow: Follow,
+    /// Counts the group among its users.
+    policy: Option<Arc<Policy>>,
 }
 
 impl policy::User for SharedGroup<GroupData> {
@@ -86,7 +80,8 @@ impl policy::User for SharedGroup<GroupData> {
 }
 
 impl GroupData {
-    pub(crate) fn new(totals: Arc<Totals>) -> impl PinInit<Self, Error> {
+    /// `follow` is what the group is made with.
+    pub(crate) fn new(totals: Arc<Totals>, follow: Follow) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let assigned = Unpublished::new(Assigned {
                 policy: None,
@@ -103,8 +98,8 @@ impl GroupData {
                 totals,
                 settings <- new_mutex!(Settings {
                     enabled: true,
-                    inherit: false,
-                    used: None,
+                    follow,
+                    policy: None,
                 }),
                 shown <- new_mutex!(None),
             }? Error))
@@ -122,15 +117,15 @@ impl GroupData {
         Ok(())
     }
 
-    /// The last task has left: the group is shown no more, and under no policy. May sleep.
+    /// No task will be in the group any more: it is not shown, and under no policy. May sleep.
     pub(crate) fn end(group: &SharedGroup<Self>) {
         let data = group.data();
         let shown = data.shown.lock().take();
         // Removing directories waits for writers of their files, which may want our locks.
         drop(shown);
-        let used = data.settings.lock().used.take();
-        if let Some(used) = used {
-            used.policy.leave(group);
+        let policy = data.settings.lock().policy.take();
+        if let Some(policy) = policy {
+            policy.leave(group);
         }
     }
 
@@ -144,54 +139,52 @@ impl GroupData {
         group.enable(enable);
     }
 
-    pub(crate) fn inherits(&self) -> bool {
-        self.settings.lock().inherit
+    pub(crate) fn follow(&self) -> Follow {
+        self.settings.lock().follow
     }
 
-    /// Says whether new tasks of its tasks come to the group.
-    pub(crate) fn set_inherits(group: &SharedGroup<Self>, inherit: bool) {
+    /// Says which new tasks of its tasks come to the group.
+    pub(crate) fn set_follow(group: &SharedGroup<Self>, follow: Follow) {
         let mut settings = group.data().settings.lock();
-        settings.inherit = inherit;
-        group.set_follow(if inherit { Follow::All } else { Follow::None });
+        settings.follow = follow;
+        group.set_follow(follow);
     }
 
     /// Calls `f` with the name of the policy.
     pub(crate) fn policy_name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
-        match &self.settings.lock().used {
-            Some(used) => f(used.policy.name()),
+        match &self.settings.lock().policy {
+            Some(policy) => f(policy.name()),
             None => f(c"none"),
         }
     }
 
-    /// Puts the group under a policy, or under none. It stays as it was if this fails.
+    /// Puts the group under a policy, or under none. It stays as it was if this fails, with
+    /// `ENOENT` if the policy is closed.
     ///
-    /// Not in what [`Self::end`] does not wait for. May sleep.
-    pub(crate) fn set_policy(group: &Arc<SharedGroup<Self>>, new: Option<UsedPolicy>) -> Result {
+    /// Not where it may come after [`Self::end`]. May sleep.
+    pub(crate) fn set_policy(group: &Arc<SharedGroup<Self>>, new: Option<Arc<Policy>>) -> Result {
         let data = group.data();
         let mut settings = data.settings.lock();
         let mut assigned = Unpublished::new(Assigned {
-            policy: new.as_ref().map(|new| new.policy.clone()),
+            policy: new.clone(),
             serial: 0,
         })?;
-        let same = match (&settings.used, &new) {
-            (Some(old), Some(new)) => Arc::ptr_eq(&old.policy, &new.policy),
+        let same = match (&settings.policy, &new) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             _ => false,
         };
         if let Some(new) = new.as_ref().filter(|_| !same) {
-            new.policy.join(group.clone())?;
+            new.join(group.clone())?;
         }
         let mut current = data.assigned.lock();
         assigned.get_mut().serial = current.serial + 1;
         current.replace(assigned);
         drop(current);
-        let old = core::mem::replace(&mut settings.used, new);
-        if let Some(old) = old.as_ref().filter(|_| !same) {
-            old.policy.leave(&**group);
+        let old = core::mem::replace(&mut settings.policy, new);
+        if let Some(old) = old.filter(|_| !same) {
+            old.leave(&**group);
         }
         group.end_delays();
-        drop(settings);
-        // What was set goes when the lock is free again: its pin takes locks of configfs.
-        drop(old);
         Ok(())
     }
 

@@ -79,6 +79,13 @@ pub(crate) trait User: Send + Sync {
     fn end_delays(&self);
 }
 
+struct Users {
+    /// They keep the policy, and the policy them: each has to take itself off.
+    list: KVec<Arc<dyn User>>,
+    /// There will be none any more.
+    closed: bool,
+}
+
 /// A policy.
 #[pin_data]
 pub(crate) struct Policy {
@@ -86,9 +93,8 @@ pub(crate) struct Policy {
     #[pin]
     rules: Published<Rules>,
     enforce: Flag,
-    /// They keep the policy, and the policy them: each has to take itself off.
     #[pin]
-    users: Mutex<KVec<Arc<dyn User>>>,
+    users: Mutex<Users>,
     log: Arc<LogLimits>,
 }
 
@@ -125,7 +131,10 @@ impl Policy {
                 name,
                 rules <- Published::new(rules),
                 enforce: Flag::new(true),
-                users <- new_mutex!(KVec::new()),
+                users <- new_mutex!(Users {
+                    list: KVec::new(),
+                    closed: false,
+                }),
                 log,
             }),
             GFP_KERNEL,
@@ -200,20 +209,36 @@ impl Policy {
     /// Lets those go on who are delayed. A user has joined before its hooks can ask for a delay by
     /// these rules, so that none is missed.
     fn end_delays(&self) {
-        for user in self.users.lock().iter() {
+        for user in self.users.lock().list.iter() {
             user.end_delays();
         }
     }
 
-    /// Takes a user up, before its hooks read the policy.
+    /// Takes a user up, before its hooks read the policy; `ENOENT` if that is closed.
     pub(crate) fn join(&self, user: Arc<dyn User>) -> Result {
-        Ok(self.users.lock().push(user, GFP_KERNEL)?)
+        let mut users = self.users.lock();
+        if users.closed {
+            return Err(ENOENT);
+        }
+        Ok(users.list.push(user, GFP_KERNEL)?)
     }
 
     /// Lets a user go, of which no hook begins to read the policy any more.
     pub(crate) fn leave(&self, user: &dyn User) {
         let mut users = self.users.lock();
-        users.retain(|other| !core::ptr::addr_eq(&**other, user));
+        users
+            .list
+            .retain(|other| !core::ptr::addr_eq(&**other, user));
+    }
+
+    /// Has nobody use the policy any more; `EBUSY` if somebody does.
+    pub(crate) fn close(&self) -> Result {
+        let mut users = self.users.lock();
+        if !users.list.is_empty() {
+            return Err(EBUSY);
+        }
+        users.closed = true;
+        Ok(())
     }
 
     /// Does to a call what a rule says, or logs it only. `abi` is the call's.

@@ -235,11 +235,15 @@ static int set_group(struct slowpath_cgroup *cgroup, const char *name)
 static ssize_t slowpath_group_write(struct kernfs_open_file *of, char *buf, size_t nbytes,
 				    loff_t off)
 {
-	const char *name = strstrip(buf);
+	const char *name;
 	int err;
 
 	if (!may_write(of->file))
 		return -EPERM;
+	/* No name is cut short. */
+	if (strlen(buf) != nbytes)
+		return -EINVAL;
+	name = strstrip(buf);
 	err = set_group(of_css_slowpath(of_css(of)), name);
 	syscall_slowpath_audit("cgroup", name, err);
 	return err ?: nbytes;
@@ -288,8 +292,11 @@ static int slowpath_css_online(struct cgroup_subsys_state *css)
 	return 0;
 }
 
-/* It has no tasks that make calls any more. */
-static void slowpath_css_offline(struct cgroup_subsys_state *css)
+/*
+ * It has no tasks that make calls any more. First when its directory is being removed, so
+ * that the group can be removed next; and once more when nobody writes to its file.
+ */
+static void slowpath_css_let_go(struct cgroup_subsys_state *css)
 {
 	struct slowpath_cgroup *cgroup = of_css_slowpath(css);
 
@@ -329,7 +336,8 @@ static void slowpath_fork(struct task_struct *child)
 struct cgroup_subsys slowpath_cgrp_subsys = {
 	.css_alloc	= slowpath_css_alloc,
 	.css_online	= slowpath_css_online,
-	.css_offline	= slowpath_css_offline,
+	.css_killed	= slowpath_css_let_go,
+	.css_offline	= slowpath_css_let_go,
 	.css_free	= slowpath_css_free,
 	.attach		= slowpath_attach,
 	.fork		= slowpath_fork,

@@ -10,21 +10,23 @@ use super::{
     Whom, //
 };
 use crate::{
+    module_param::ShortString,
     prelude::*,
     task::Pid, //
 };
 
-/// Declares a module that has one task, or one process, join a group of a [`Handler`] when it is
-/// loaded.
+/// Declares a module that makes a group of a [`Handler`] when it is loaded, for a task, a process,
+/// or cgroups.
 ///
-/// Which one, the module's parameter says: `tid` is that of a task, `pid` that of a process, all
-/// threads of which join. There may be other parameters. Loading fails if there is none, or if it
-/// is in a group already. The group is named as the module. Its tasks are let go when the module is
-/// unloaded.
+/// For which, the module's parameters say: `tid` is that of a task, `pid` that of a process, all
+/// threads of which join; and `group` names the group, for cgroups to have: with this one nobody
+/// need join. Without it the group is named as the module. There may be other parameters. Loading
+/// fails with `ESRCH` if there is nobody to join, and with `EBUSY` if who should is in a group
+/// already. The group's tasks are let go when the module is unloaded.
 ///
 /// - `type`: the handler.
 /// - `data`: an initializer for it, or `Ok` and a value. What this makes is dropped if nobody can
-///   join; with `tid`, when the last task has left; else when the module is unloaded.
+///   join; with `tid` alone, when the last task has left; else when the module is unloaded.
 /// - `follow`: which new tasks of the group's tasks come to it, as a [`Follow`]. Without it, of a
 ///   task none do, and of a process its threads.
 /// - `params`: more parameters, if any. These come first, in this order.
@@ -107,6 +109,7 @@ macro_rules! module_syscall_handler {
                         <HandlerModule as $crate::ModuleMetadata>::NAME,
                         module_parameters::tid.value(),
                         module_parameters::pid.value(),
+                        module_parameters::group.value_ref(),
                         follow,
                         data,
                     )?,
@@ -125,6 +128,10 @@ macro_rules! module_syscall_handler {
                 pid: i32 {
                     default: 0,
                     description: "The process to join",
+                },
+                group: str {
+                    default: $crate::module_param::ShortString::EMPTY,
+                    description: "The name of the group, which cgroups can have",
                 },
                 $($params)*
             },
@@ -164,19 +171,31 @@ impl<T: Handler> Registration<T> {
         name: &CStr,
         tid: Pid,
         pid: Pid,
+        group: &ShortString,
         follow: Option<Follow>,
         data: impl PinInit<T, Error>,
     ) -> Result<Option<Group<T>>> {
         if tid != 0 && pid != 0 {
             return Err(EINVAL);
         }
-        if pid == 0 {
+        let given = group.as_c_str();
+        if pid == 0 && given.is_empty() {
             self.attach_tid(tid, name, follow.unwrap_or(Follow::None), data)?;
             // It ends with its tasks, or with this registration.
             return Ok(None);
         }
-        let group = self.group(name, follow.unwrap_or(Follow::Threads), data)?;
-        group.join(&Whom::process(pid))?;
+        let name = if given.is_empty() { name } else { given };
+        let of_task = if tid == 0 {
+            Follow::Threads
+        } else {
+            Follow::None
+        };
+        let group = self.group(name, follow.unwrap_or(of_task), data)?;
+        if tid != 0 {
+            group.join(&Whom::task(tid))?;
+        } else if pid != 0 {
+            group.join(&Whom::process(pid))?;
+        }
         Ok(Some(group))
     }
 }

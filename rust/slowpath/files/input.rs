@@ -38,8 +38,7 @@ pub(super) fn show_switch(page: &mut Page<'_>, on: bool) -> Result {
 }
 
 /// Parses a TID: digits, greater than 0.
-pub(super) fn parse_tid(text: &[u8]) -> Result<i32> {
-    let digits = value(text);
+pub(super) fn parse_tid(digits: &[u8]) -> Result<i32> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(EINVAL);
     }

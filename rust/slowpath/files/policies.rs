@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/config/slowpath`, where the administrator makes policies.
+//! `/sys/kernel/config/slowpath/policies`, where the administrator makes policies.
 
 use super::input::{require_admin, value};
 use crate::{
-    group::UsedPolicy,
     policy::{LogLimits, Place, Policy},
     rules::{MAX_RULES, MAX_TEXT}, //
 };
 use kernel::{
-    configfs::{self, configfs_attrs, Subsystem},
+    configfs::{self, configfs_attrs, DefaultGroup},
     fmt::Write,
+    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     str::Formatter,
     sync::{
         atomic::Atomic,
         Arc,
-        SetOnce, //
+        Mutex, //
     },
     syscall_slowpath::audit, //
 };
@@ -36,52 +36,67 @@ const HITS_SIZE: usize = MAX_TEXT + HITS_WIDTH * (MAX_RULES + 4);
 /// How many directories there are.
 static NR_DIRS: Atomic<u32> = Atomic::new(0);
 
-/// Where policies are made, and found.
-pub(super) struct Policies(SetOnce<Arc<Subsystem<PoliciesDir>>>);
+/// Where policies are found.
+#[pin_data]
+pub(super) struct Policies {
+    #[pin]
+    list: Mutex<KVec<Arc<Policy>>>,
+    log: Arc<LogLimits>,
+}
 
 impl Policies {
-    /// There are none, until the directory is registered.
     pub(super) fn new() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self(SetOnce::new()), GFP_KERNEL)?)
+        let log = LogLimits::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                list <- new_mutex!(KVec::new()),
+                log,
+            }),
+            GFP_KERNEL,
+        )
     }
 
-    /// Registers `/sys/kernel/config/slowpath`. What users make there keeps the module loaded: no
-    /// step of loading it may come after this one.
-    pub(super) fn register(&self) -> Result {
-        let item_type = configfs_attrs! {
-            container: Subsystem<PoliciesDir>,
-            data: PoliciesDir,
-            child: PolicyDir,
-            attributes: [],
-        };
-        let dir = PoliciesDir {
-            log: LogLimits::new()?,
-        };
-        let subsystem = Subsystem::new(c"slowpath", item_type, Ok::<_, Error>(dir));
-        self.0.populate(Arc::pin_init(subsystem, GFP_KERNEL)?);
-        Ok(())
-    }
-
-    /// Finds a policy, and keeps it from being removed; `ENOENT` if there is none.
-    pub(super) fn find(&self, name: &CStr) -> Result<UsedPolicy> {
-        let subsystem = self.0.as_ref().ok_or(ENOENT)?.clone();
-        let pin = KBox::new(subsystem.pin_group(name)?, GFP_KERNEL)?;
-        Ok(UsedPolicy {
-            policy: pin.policy.clone(),
-            _pin: pin,
-        })
+    /// Finds a policy; `ENOENT` if there is none.
+    pub(super) fn find(&self, name: &[u8]) -> Result<Arc<Policy>> {
+        let list = self.list.lock();
+        // One that is removed, and has the same name, comes before.
+        let found = list
+            .iter()
+            .rfind(|policy| policy.name().to_bytes() == name)
+            .ok_or(ENOENT)?;
+        Ok(found.clone())
     }
 }
 
 /// The directory in which policies are made.
-struct PoliciesDir {
-    log: Arc<LogLimits>,
+pub(super) struct PoliciesDir(Arc<Policies>);
+
+impl PoliciesDir {
+    /// Makes it, for a subsystem to have.
+    pub(super) fn default_group(policies: Arc<Policies>) -> Result<DefaultGroup> {
+        let item_type = configfs_attrs! {
+            container: configfs::Group<PoliciesDir>,
+            data: PoliciesDir,
+            child: PolicyDir,
+            attributes: [],
+        };
+        let dir = Self(policies);
+        DefaultGroup::new(c"policies".try_into()?, item_type, Ok::<_, Error>(dir))
+    }
 }
 
 /// A policy's directory.
-struct PolicyDir {
+pub(super) struct PolicyDir {
     policy: Arc<Policy>,
+    policies: Arc<Policies>,
     _place: Place,
+}
+
+impl Drop for PolicyDir {
+    fn drop(&mut self) {
+        let mut list = self.policies.list.lock();
+        list.retain(|other| !Arc::ptr_eq(other, &self.policy));
+    }
 }
 
 #[vtable]
@@ -105,13 +120,22 @@ impl configfs::GroupOperations for PoliciesDir {
         };
         let dir = PolicyDir {
             _place: Place::take(&NR_DIRS, MAX_POLICIES)?,
-            policy: Policy::new(name, self.log.clone())?,
+            policy: Policy::new(name, self.0.log.clone())?,
+            policies: self.0.clone(),
         };
+        let mut list = self.0.list.lock();
+        list.push(dir.policy.clone(), GFP_KERNEL)?;
+        drop(list);
         Ok(configfs::Group::new(
             name.try_into()?,
             item_type,
             Ok::<_, Error>(dir),
         ))
+    }
+
+    /// Not while a group is under it.
+    fn may_drop_item(&self, dir: &PolicyDir) -> Result {
+        dir.policy.close()
     }
 }
 

@@ -3,13 +3,15 @@
 //! `/sys/kernel/slowpath`.
 
 use super::{
+    configfs::{self, ConfigDir},
     input::{parse_switch, parse_tid, require_admin, show_switch, value},
+    knobs::{show_stats, Of},
     policies::Policies,
-    stats::StatsFiles,
     tasks, //
 };
 use crate::control::Control;
 use kernel::{
+    configfs::Subsystem,
     fmt::Write,
     kobject::{Attribute, Attributes, Dir, KernelDir, Page},
     new_mutex,
@@ -29,7 +31,7 @@ type TasksDir = Arc<Dir<NoFiles, RootDir>>;
 /// The directories that exist while the module does.
 pub(crate) struct Root {
     dir: RootDir,
-    _stats: Dir<StatsFiles, RootDir>,
+    config: Option<Pin<KBox<Subsystem<ConfigDir>>>>,
 }
 
 impl Root {
@@ -43,15 +45,11 @@ impl Root {
             tasks: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
         };
         let dir: RootDir = Arc::new(Dir::new(KernelDir, c"slowpath", files)?, GFP_KERNEL)?;
-        let stats = StatsFiles::All(control.totals.clone());
-        let root = Self {
-            _stats: Dir::new(dir.clone(), c"stats", stats)?,
-            dir,
-        };
+        let mut root = Self { dir, config: None };
         let tasks = Dir::new(root.dir.clone(), c"tasks", NoFiles)?;
         let tasks = Arc::new(tasks, GFP_KERNEL)?;
-        // From here on there may be policies, and then groups: nothing fails any more.
-        root.files().policies.register()?;
+        // From here on there may be policies and groups: nothing fails any more.
+        root.config = Some(configfs::register(control, &root.files().policies)?);
         *root.files().tasks.lock() = Some(tasks);
         Ok(root)
     }
@@ -94,6 +92,7 @@ impl Attributes for RootFiles {
             Self::store_force_all,
         ),
         Attribute::ro(c"fastpath", 0o400, Self::show_fastpath),
+        Attribute::ro(c"stats", 0o400, Self::show_stats),
         Attribute::wo(c"attach", 0o200, Self::store_attach),
         Attribute::wo(c"detach", 0o200, Self::store_detach),
     ];
@@ -125,9 +124,14 @@ impl RootFiles {
         Ok(writeln!(page, "{}", fast_path_off().unwrap_or("1"))?)
     }
 
+    fn show_stats(&self, page: &mut Page<'_>) -> Result {
+        require_admin()?;
+        show_stats(page, Of::All(&self.control.totals))
+    }
+
     fn store_attach(&self, text: &[u8]) -> Result {
         require_admin()?;
-        self.control.attach(parse_tid(text)?, |task, group| {
+        self.control.attach(parse_tid(value(text))?, |task, group| {
             let tasks = self.tasks.lock().clone().ok_or(ESHUTDOWN)?;
             tasks::make_dir(tasks, task.pid(), group, self.policies.clone())
         })
@@ -138,7 +142,7 @@ impl RootFiles {
         if value(text) == b"all" {
             self.control.detach_all()
         } else {
-            self.control.detach(parse_tid(text)?)
+            self.control.detach(parse_tid(value(text))?)
         }
     }
 }

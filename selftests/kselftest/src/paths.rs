@@ -4,7 +4,7 @@
 
 use crate::{
     process::gettid,
-    slowpath::{self, attach},
+    slowpath::{self, Group},
     Skip,
 };
 use anyhow::{ensure, Context, Result};
@@ -76,9 +76,7 @@ impl Path {
             Path::Slow => "auto",
             Path::Iret => "iret",
         };
-        let task = attach(gettid())?;
-        task.set("inherit", "1")?;
-        task.set("exit_path", exit_path)
+        Group::of(gettid())?.set("exit_path", exit_path)
     }
 
     /// Runs a test on the path, and makes sure that it was the one.

@@ -280,6 +280,17 @@ pub fn handle(signal: i32, flags: i32, handler: *const ()) {
     }
 }
 
+/// Ignores a signal, as do those that this process makes.
+pub fn ignore(signal: i32) {
+    handle(signal, 0, libc::SIG_IGN as *const ());
+}
+
+/// Has children whose parents end become this process's own.
+pub fn become_subreaper() -> Result<()> {
+    let args = [libc::PR_SET_CHILD_SUBREAPER as u64, 1, 0, 0, 0];
+    make("prctl", libc::SYS_prctl, &args).map(drop)
+}
+
 /// Mounts a kernel file system, unless `file` shows that it is there.
 pub fn mount(kind: &CStr, at: &CStr, file: &str) -> Result<()> {
     if !fs::exists(file)? {

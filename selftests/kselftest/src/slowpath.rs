@@ -16,6 +16,8 @@ use std::{
 
 pub const SYSFS: &str = "/sys/kernel/slowpath";
 pub const CONFIGFS: &str = "/sys/kernel/config/slowpath";
+pub const POLICIES: &str = "/sys/kernel/config/slowpath/policies";
+pub const GROUPS: &str = "/sys/kernel/config/slowpath/groups";
 
 /// Writes with one write(2), as the interface wants it.
 pub fn write(path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> io::Result<()> {
@@ -64,6 +66,14 @@ pub fn until_none_attached() -> Result<()> {
     until("no attachment is left", || Ok(tasks()?.is_empty()))
 }
 
+/// A counter of a `stats` file.
+fn counter(path: impl AsRef<Path>, name: &str) -> Result<u64> {
+    let stats = read(path)?;
+    let counters = stats.lines().filter_map(|line| line.split_once(' '));
+    let found = counters.into_iter().find(|(key, _)| *key == name);
+    Ok(found.context("no such counter")?.1.parse()?)
+}
+
 /// An attachment's directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
@@ -89,13 +99,79 @@ impl Task {
 
     /// A counter.
     pub fn stat(self, name: &str) -> Result<u64> {
-        Ok(read(self.path("stats").join(name))?.parse()?)
+        counter(self.path("stats"), name)
     }
 }
 
-/// A counter of all attachments.
+/// A counter of all groups.
 pub fn total(name: &str) -> Result<u64> {
-    Ok(read(format!("{SYSFS}/stats/{name}"))?.parse()?)
+    counter(format!("{SYSFS}/stats"), name)
+}
+
+/// A group's directory, which lasts until it is removed: [`reset()`] does that, too.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: String,
+}
+
+impl Group {
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        fs::create_dir(format!("{GROUPS}/{name}")).with_context(|| format!("mkdir {name}"))?;
+        Ok(Self { name })
+    }
+
+    /// One of this task, and of all that it makes from now on.
+    pub fn of(tid: i32) -> Result<Self> {
+        let group = Self::new(format!("of-{tid}"))?;
+        group.join_task(tid)?;
+        Ok(group)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        format!("{GROUPS}/{}/{name}", self.name).into()
+    }
+
+    pub fn get(&self, name: &str) -> Result<String> {
+        read(self.path(name))
+    }
+
+    pub fn set(&self, name: &str, text: &str) -> Result<()> {
+        write(self.path(name), text).with_context(|| format!("{name} {text}"))
+    }
+
+    pub fn join(&self, pid: i32) -> Result<()> {
+        self.set("join", &format!("process {pid}"))
+    }
+
+    pub fn join_task(&self, tid: i32) -> Result<()> {
+        self.set("join", &format!("task {tid}"))
+    }
+
+    pub fn leave(&self, pid: i32) -> Result<()> {
+        self.set("leave", &format!("process {pid}"))
+    }
+
+    /// A counter.
+    pub fn stat(&self, name: &str) -> Result<u64> {
+        counter(self.path("stats"), name)
+    }
+
+    /// The TIDs of those in it, in order.
+    pub fn members(&self) -> Result<Vec<i32>> {
+        let mut tids = Vec::new();
+        for line in self.get("members")?.lines() {
+            tids.push(line.parse()?);
+        }
+        tids.sort_unstable();
+        Ok(tids)
+    }
+
+    /// Lets all go, and removes it.
+    pub fn end(self) -> Result<()> {
+        self.set("leave", "all")?;
+        fs::remove_dir(self.path("")).context("rmdir")
+    }
 }
 
 /// A policy, removed when dropped.
@@ -105,7 +181,7 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(name: &'static str, rules: &str) -> Result<Self> {
-        fs::create_dir(format!("{CONFIGFS}/{name}")).with_context(|| format!("mkdir {name}"))?;
+        fs::create_dir(format!("{POLICIES}/{name}")).with_context(|| format!("mkdir {name}"))?;
         let policy = Self { name };
         // A write of nothing is none.
         if !rules.is_empty() {
@@ -115,7 +191,7 @@ impl Policy {
     }
 
     pub fn path(&self, file: &str) -> PathBuf {
-        format!("{CONFIGFS}/{}/{file}", self.name).into()
+        format!("{POLICIES}/{}/{file}", self.name).into()
     }
 
     pub fn set(&self, file: &str, text: &str) -> Result<()> {
@@ -136,8 +212,8 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        // A task that has just exited has it a little longer. Where a test failed, it may be in use for good:
-        // `reset()` removes it.
+        // A task that has just exited has it a little longer. Where a group or a failed test has it, it may be in
+        // use for good: `reset()` removes it.
         for _ in 0..100 {
             match fs::remove_dir(self.path("")) {
                 Err(e) if e.raw_os_error() == Some(libc::EBUSY) => sleep(Duration::from_millis(10)),
@@ -189,10 +265,8 @@ fn knobs(dir: &Path, text: &mut String) -> Result<()> {
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            if !path.ends_with("stats") {
-                knobs(&path, text)?;
-            }
-        } else if !path.ends_with("hits") {
+            knobs(&path, text)?;
+        } else if !["hits", "stats"].iter().any(|name| path.ends_with(name)) {
             // Some can only be written.
             let value = fs::read_to_string(&path).unwrap_or_default();
             *text += &format!("{}: {value:?}\n", path.display());
@@ -209,6 +283,22 @@ pub fn state() -> Result<String> {
     Ok(text)
 }
 
+/// Lets all tasks of groups go, and removes those.
+pub fn remove_groups() -> Result<()> {
+    for entry in fs::read_dir(GROUPS)? {
+        let path = entry?.path();
+        // Cgroups that a test has made may be going still.
+        until("the group is free", || {
+            write(path.join("leave"), "all")?;
+            match fs::remove_dir(&path) {
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+                result => Ok(result.map(|()| true)?),
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// Brings the module into the state in which it is after it was loaded.
 pub fn reset() -> Result<()> {
     // A test may have died between the two.
@@ -218,7 +308,8 @@ pub fn reset() -> Result<()> {
     set("detach", "all")?;
     set("force_all", "0")?;
     set("enabled", "1")?;
-    for entry in fs::read_dir(CONFIGFS)? {
+    remove_groups()?;
+    for entry in fs::read_dir(POLICIES)? {
         let path = entry?.path();
         // A task that is just leaving has it a little longer than its directory.
         until("the policy is free", || match fs::remove_dir(&path) {

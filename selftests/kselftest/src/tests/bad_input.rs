@@ -4,7 +4,7 @@
 
 use crate::{
     process::{gettid, pause, syscall, until, Child, Puppet},
-    slowpath::{attach, detach, set, state, tasks, write, Policy, CONFIGFS, SYSFS},
+    slowpath::{attach, detach, set, state, tasks, write, Group, Policy, POLICIES, SYSFS},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -111,10 +111,12 @@ fn bad_attach_no_such_task() -> Result<()> {
 }
 
 fn bad_attach_twice() -> Result<()> {
-    let task = attach(gettid())?;
-    task.set("inherit", "1")?;
+    attach(gettid())?;
     refused(root("attach"), gettid().to_string(), libc::EBUSY)?;
-    // Nor one that shares an attachment.
+    detach(gettid())?;
+    // Nor one that is in a group.
+    Group::of(gettid())?;
+    refused(root("attach"), gettid().to_string(), libc::EBUSY)?;
     let puppet = Puppet::new(|_| 0)?;
     refused(root("attach"), puppet.tid().to_string(), libc::EBUSY)
 }
@@ -165,7 +167,6 @@ fn bad_attachment_switches() -> Result<()> {
     let task = attach(gettid())?;
     for text in NOT_SWITCHES {
         refused(task.path("enabled"), text, libc::EINVAL)?;
-        refused(task.path("inherit"), text, libc::EINVAL)?;
     }
     Ok(())
 }
@@ -190,7 +191,7 @@ fn bad_attachment_policy() -> Result<()> {
     }
     refused(task.path("policy"), b"\xff\xfe", libc::ENOENT)?;
     refused(task.path("policy"), "x".repeat(4000), libc::ENOENT)?;
-    refused(task.path("policy"), "test\0", libc::EINVAL)
+    refused(task.path("policy"), "test\0", libc::ENOENT)
 }
 
 fn bad_attachment_exit_path() -> Result<()> {
@@ -299,7 +300,7 @@ fn bad_rules_are_explained_in_the_log() -> Result<()> {
 }
 
 fn bad_number_of_policies() -> Result<()> {
-    let path = |i| format!("{CONFIGFS}/many-{i}");
+    let path = |i| format!("{POLICIES}/many-{i}");
     for i in 0..256 {
         fs::create_dir(path(i))?;
     }
@@ -364,7 +365,7 @@ fn bad_policy_names() -> Result<()> {
         ("test", libc::EEXIST),
         ("test/sub", libc::EPERM),
     ] {
-        let error = fs::create_dir(format!("{CONFIGFS}/{name}"))
+        let error = fs::create_dir(format!("{POLICIES}/{name}"))
             .err()
             .context("was made")?;
         ensure!(error.raw_os_error() == Some(errno), "{name:?}: {error}");
@@ -375,6 +376,7 @@ fn bad_policy_names() -> Result<()> {
 
 fn bad_modes_of_files() -> Result<()> {
     let task = attach(gettid())?;
+    let group = Group::new("test")?;
     let mode = |path: &Path| -> Result<u32> {
         Ok(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path)?.permissions()) & 0o777)
     };
@@ -383,13 +385,14 @@ fn bad_modes_of_files() -> Result<()> {
         (root("force_all").into(), 0o600),
         (root("attach").into(), 0o200),
         (root("detach").into(), 0o200),
-        (root("stats/entries").into(), 0o400),
+        (root("stats").into(), 0o400),
         (task.path("enabled"), 0o600),
-        (task.path("inherit"), 0o600),
         (task.path("policy"), 0o600),
         (task.path("exit_path"), 0o600),
-        (task.path("members"), 0o400),
-        (task.path("stats/allow"), 0o400),
+        (task.path("stats"), 0o400),
+        (group.path("policy"), 0o660),
+        (group.path("join"), 0o220),
+        (group.path("leave"), 0o220),
     ] {
         ensure!(
             mode(&path)? == want,
@@ -444,10 +447,10 @@ fn bad_unprivileged() -> Result<()> {
                 return 2;
             }
         }
-        if errno(fs::read(root("stats/entries"))) != libc::EACCES {
+        if errno(fs::read(root("stats"))) != libc::EACCES {
             return 3;
         }
-        if errno(fs::create_dir(format!("{CONFIGFS}/mine"))) != libc::EACCES {
+        if errno(fs::create_dir(format!("{POLICIES}/mine"))) != libc::EACCES {
             return 4;
         }
         0
@@ -510,7 +513,7 @@ fn bad_container_root() -> Result<()> {
                 return 3;
             }
         }
-        if errno(fs::create_dir(format!("{CONFIGFS}/mine"))) != libc::EPERM {
+        if errno(fs::create_dir(format!("{POLICIES}/mine"))) != libc::EPERM {
             return 4;
         }
         0
@@ -548,7 +551,7 @@ fn removed_file_held_open() -> Result<()> {
         .read(true)
         .write(true)
         .open(task.path("enabled"))?;
-    let mut entries = fs::File::open(task.path("stats/entries"))?;
+    let mut entries = fs::File::open(task.path("stats"))?;
     let mut text = String::new();
     entries.read_to_string(&mut text)?;
     set("detach", puppet.tid().to_string())?;

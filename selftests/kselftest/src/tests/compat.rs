@@ -7,7 +7,7 @@ use crate::{
     paths::Path,
     process::gettid,
     registers::{Registers, AC, FIXED_FLAGS, ID, NT, TF, USER_FLAGS},
-    slowpath::{detach, Task},
+    slowpath::{detach, Group},
 };
 use anyhow::{ensure, Context, Result};
 use compat32::{CS_IN_CONTEXT, FLAGS_IN_CONTEXT, GENERAL_IN_CONTEXT, IP_IN_CONTEXT, SP_IN_CONTEXT};
@@ -39,9 +39,11 @@ const EBADF: i64 = -(libc::EBADF as i64);
 pub(super) fn start(path: Path) -> Result<Compat> {
     let compat = Compat::start()?;
     if path != Path::Fast {
-        let task = Task { tid: gettid() };
-        let members = task.get("members")?;
-        ensure!(members == "2", "it does not inherit: {members} members");
+        let group = Group {
+            name: format!("of-{}", gettid()),
+        };
+        let members = group.members()?.len();
+        ensure!(members == 2, "it does not follow: {members} members");
     }
     Ok(compat)
 }

@@ -3,12 +3,12 @@
 //! No way out: whatever a task without privileges does, it and its descendants stay attached, and
 //! their calls are judged.
 
-use super::bad_input::become_nobody;
+use super::{bad_input::become_nobody, cgroups::Cgroup};
 use crate::{
     process::{
         self, getppid, gettid, make, syscall, unshare, until, Child, Shared, DOORS, GETPPID,
     },
-    slowpath::{attach, tasks, Policy},
+    slowpath::{tasks, Group, Policy},
 };
 use anyhow::{bail, ensure, Context, Result};
 use std::{
@@ -73,35 +73,53 @@ pub(super) fn child_tries() -> Result<()> {
     })
 }
 
+/// How a process comes to a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Free,
+    Joined,
+    ByCgroup,
+}
+
 /// Has a process without privileges try to make calls that are refused: once while it is free, to
-/// see that the way leads to the calls, and once while it is attached.
+/// see that the way leads to the calls; once in a group that it has joined; and once in its
+/// cgroup's.
 pub(super) fn no_way_out(f: impl Fn() -> Result<()>) -> Result<()> {
     // Mapped now, so that all descendants share them.
     let _ = (&*CALLS, &*super::escape_forks::FIRST);
     let policy = Policy::new("test", RULES)?;
-    for attached in [false, true] {
+    let group = Group::new("test")?;
+    group.set("policy", "test")?;
+    let cgroup = Cgroup::new("escape")?;
+    cgroup.set("test")?;
+    for how in [How::Free, How::Joined, How::ByCgroup] {
         run(|| {
-            if attached {
-                let task = attach(gettid())?;
-                task.set("inherit", "1")?;
-                task.set("policy", "test")?;
+            match how {
+                How::Free => {}
+                How::Joined => group.join(gettid())?,
+                How::ByCgroup => cgroup.take(gettid())?,
             }
             ensure!(become_nobody());
             // Its files in /proc are its own, and it can be traced, as after an exec.
             prctl(libc::PR_SET_DUMPABLE, 1)?;
             f()
         })
-        .context(if attached { "attached" } else { "free" })?;
-        if !attached {
-            let [made, refused] = calls();
+        .with_context(|| format!("{how:?}"))?;
+        let [made, refused] = calls();
+        if how == How::Free {
             ensure!(made > 0 && refused == 0, "free: {made}, {refused} refused");
+        } else {
+            let want = made * how as u64;
+            ensure!(refused == want, "{how:?}: {refused} of {want} are refused");
         }
     }
-    let [made, refused] = calls();
-    ensure!(made == refused, "{made} calls are made, {refused} refused");
+    let [_, refused] = calls();
     let hits = policy.hits(1)? + policy.hits(2)? + policy.hits(3)?;
     ensure!(hits >= refused, "something else has refused them: {hits}");
-    until("no attachment is left", || Ok(tasks()?.is_empty()))
+    ensure!(tasks()?.is_empty());
+    until("nobody is left", || Ok(group.members()?.is_empty()))?;
+    drop(cgroup);
+    group.end()
 }
 
 fn prctl(option: i32, value: u64) -> Result<()> {

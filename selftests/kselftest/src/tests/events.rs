@@ -4,7 +4,7 @@
 
 use crate::{
     process::{getppid, gettid, handle, syscall, Child, Puppet},
-    slowpath::{attach, detach, set, Policy},
+    slowpath::{attach, detach, set, Group, Policy},
     trace::Trace,
 };
 use anyhow::{ensure, Result};
@@ -64,7 +64,7 @@ fn events_of_inheriting_tasks() -> Result<()> {
         let _ = child.and_then(Child::wait);
         pid
     })?;
-    attach(puppet.tid())?.set("inherit", "1")?;
+    Group::of(puppet.tid())?;
     let trace = Trace::of(EVENTS)?;
     let child = puppet.call(0)?;
     ensure!(child > 0);

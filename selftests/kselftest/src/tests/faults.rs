@@ -3,13 +3,13 @@
 //! Each allocation, and each copy from and to user space, fails once: the errno says so, and what was
 //! half done is undone.
 
-use super::policy::under;
+use super::{cgroups::Cgroup, policy::under};
 use crate::{
     faults::Faults,
     process::{self, getppid, gettid, reap, syscall, Child, Puppet},
     slowpath::{
         attach, detach, insmod, is_loaded, load, module, read, rmmod, set, state, tasks,
-        until_none_attached, write, Policy, CONFIGFS, SYSFS,
+        until_none_attached, write, Group, Policy, CONFIGFS, GROUPS, POLICIES, SYSFS,
     },
 };
 use anyhow::{bail, ensure, Context, Result};
@@ -26,6 +26,11 @@ super::tests! {
         fault_in_switches
         fault_in_attachment_knobs
         fault_in_mkdir
+        fault_in_mkdir_of_group
+        fault_in_join
+        fault_in_leave
+        fault_in_group_knobs
+        fault_in_cgroup
         fault_in_rules
         fault_in_mode
         fault_in_reads
@@ -140,7 +145,6 @@ fn fault_in_attachment_knobs() -> Result<()> {
     let _policy = Policy::new("test", "getppid errno EPERM")?;
     for (name, from, to) in [
         ("enabled", "1", "0"),
-        ("inherit", "0", "1"),
         ("exit_path", "auto", "iret"),
         ("policy", "none", "test"),
         ("policy", "test", "none"),
@@ -151,7 +155,7 @@ fn fault_in_attachment_knobs() -> Result<()> {
 }
 
 fn fault_in_mkdir() -> Result<()> {
-    let path = format!("{CONFIGFS}/test");
+    let path = format!("{POLICIES}/test");
     let faults = Faults::new()?;
     let before = state()?;
     let mut last = false;
@@ -170,6 +174,126 @@ fn fault_in_mkdir() -> Result<()> {
     )?;
     ensure!(last && number > 1, "{number} faults; without one: {last}");
     Ok(())
+}
+
+fn fault_in_mkdir_of_group() -> Result<()> {
+    let path = format!("{GROUPS}/test");
+    let faults = Faults::new()?;
+    let before = state()?;
+    let mut last = false;
+    let number = faults.each(
+        || fs::create_dir(&path),
+        |result| {
+            last = done(result)?;
+            if last {
+                ensure!(read(format!("{path}/policy"))? == "none");
+                fs::remove_dir(&path)?;
+            }
+            let now = state()?;
+            ensure!(now == before, "it changed\n{before}to\n{now}");
+            Ok(())
+        },
+    )?;
+    ensure!(last && number > 1, "{number} faults; without one: {last}");
+    Ok(())
+}
+
+/// A process of a few threads.
+fn of_threads() -> Result<Puppet> {
+    let mut puppet = Puppet::new(|_| {
+        std::thread::spawn(|| loop {
+            process::pause();
+        });
+        0
+    })?;
+    for _ in 0..3 {
+        puppet.call(0)?;
+    }
+    Ok(puppet)
+}
+
+/// All threads join, or none.
+fn fault_in_join() -> Result<()> {
+    let puppet = of_threads()?;
+    let group = Group::new("test")?;
+    let join = format!("process {}", puppet.tid());
+    write_with_faults(group.path("join"), &join, || {
+        let members = group.members()?.len();
+        ensure!([0, 4].contains(&members), "{members} members");
+        group.set("leave", "all")
+    })?;
+    group.join(puppet.tid())?;
+    group.end()
+}
+
+fn fault_in_leave() -> Result<()> {
+    let puppet = of_threads()?;
+    let group = Group::new("test")?;
+    group.join(puppet.tid())?;
+    for leave in ["all".to_string(), format!("process {}", puppet.tid())] {
+        write_with_faults(group.path("leave"), &leave, || {
+            let members = group.members()?.len();
+            ensure!([0, 4].contains(&members), "{members} members");
+            group.join(puppet.tid())
+        })?;
+    }
+    group.end()
+}
+
+fn fault_in_group_knobs() -> Result<()> {
+    let puppet = of_threads()?;
+    let _policy = Policy::new("test", "getppid errno EPERM")?;
+    let group = Group::new("test")?;
+    group.join(puppet.tid())?;
+    for (name, from, to) in [
+        ("enabled", "1", "0"),
+        ("follow", "all", "threads"),
+        ("exit_path", "auto", "iret"),
+        ("policy", "none", "test"),
+        ("policy", "test", "none"),
+    ] {
+        write_with_faults(group.path(name), to, || group.set(name, from))?;
+    }
+    group.end()
+}
+
+/// All tasks of the cgroup are in the group, or none.
+fn fault_in_cgroup() -> Result<()> {
+    let puppet = of_threads()?;
+    let group = Group::new("test")?;
+    let cgroup = Cgroup::new("faults")?;
+    cgroup.take(puppet.tid())?;
+    let file = cgroup.0.join("slowpath.group");
+    for (from, to) in [("none", "test"), ("test", "none")] {
+        write_with_faults(&file, to, || {
+            let members = if cgroup.get()? == "test" { 4 } else { 0 };
+            ensure!(group.members()?.len() == members);
+            Ok(cgroup.set(from)?)
+        })?;
+    }
+    cgroup.set("test")?;
+    // By moving, it is in both, or in neither.
+    let procs = cgroup.0.join("cgroup.procs");
+    let root = Cgroup::root()?.join("cgroup.procs");
+    let faults = Faults::new()?;
+    let pid = puppet.tid().to_string();
+    for (file, to_inside) in [(&root, false), (&procs, true)] {
+        let mut last = false;
+        faults.each(
+            || write(file, &pid),
+            |result| {
+                last = done(result)?;
+                let inside = read(&procs)?.lines().any(|line| line == pid);
+                let members = if inside { 4 } else { 0 };
+                ensure!(group.members()?.len() == members, "inside: {inside}");
+                ensure!(!last || inside == to_inside);
+                Ok(())
+            },
+        )?;
+        ensure!(last);
+    }
+    drop(cgroup);
+    group.end()
 }
 
 /// The rules that were in force stay so until the new ones are, and none is without.
@@ -194,17 +318,20 @@ fn fault_in_mode() -> Result<()> {
 fn fault_in_reads() -> Result<()> {
     let (task, policy) = under("getppid errno EPERM\nopenat log when 2+2")?;
     let faults = Faults::new()?;
+    let group = Group::new("test-reads")?;
     for path in [
+        group.path("members"),
+        group.path("policy"),
         root("enabled"),
         root("fastpath"),
-        root("stats/entries"),
-        task.path("members"),
+        root("stats"),
+        task.path("stats"),
         task.path("policy"),
         policy.path("rules"),
         policy.path("hits"),
     ] {
         let whole = fs::read_to_string(&path)?;
-        let changes = path.ends_with("hits") || path.ends_with("entries");
+        let changes = path.ends_with("hits") || path.ends_with("stats");
         let what = path.display();
         let read = || -> io::Result<Vec<u8>> {
             use io::Read;
@@ -258,8 +385,9 @@ fn fault_in_verdicts() -> Result<()> {
 
 /// A child is judged as its parent is, or not made.
 fn fault_in_fork() -> Result<()> {
-    let (task, _policy) = under("getppid errno EPERM")?;
-    task.set("inherit", "1")?;
+    let policy = Policy::new("test", "getppid errno EPERM")?;
+    let group = Group::of(gettid())?;
+    group.set("policy", policy.name)?;
     let faults = Faults::new()?;
     let fork = || {
         let pid = syscall(libc::SYS_fork, [0; 6]);
@@ -277,17 +405,15 @@ fn fault_in_fork() -> Result<()> {
             let status = reap(pid as i32)?;
             ensure!(status == 7, "the child was not judged: {status}");
         }
-        ensure!(task.get("members")? == "1", "members");
+        ensure!(group.members()? == [gettid()], "members");
         Ok(())
     })?;
     ensure!(last > 0 && forks > 10, "{forks} faults, then {last}");
-    Ok(())
+    group.end()
 }
 
 /// A program that exits with 7 if its `getppid` was refused, or else with 8.
 fn tiny_program() -> Vec<u8> {
-    const BASE: u64 = 0x40_0000;
-    const HEADERS: u64 = 64 + 56;
     #[rustfmt::skip]
     let code = [
         0xb8, 110, 0, 0, 0,             // mov $__NR_getppid, %eax
@@ -299,6 +425,14 @@ fn tiny_program() -> Vec<u8> {
         0xb8, 231, 0, 0, 0,             // mov $__NR_exit_group, %eax
         0x0f, 0x05,                     // syscall
     ];
+    program_of(&code)
+}
+
+/// An executable file of this code.
+pub(super) fn program_of(code: &[u8]) -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+
     let size = HEADERS + code.len() as u64;
     let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
     // The entry, where the program headers are, where section headers would be, and sizes.

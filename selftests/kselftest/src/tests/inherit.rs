@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What children, threads and other programs make of an attachment.
+//! What children, threads and other programs make of a group, and of an attachment.
 
 use super::bad_input::keep_only_sys_admin;
 use crate::{
     process::{self, getppid, gettid, pipe, reap, syscall, until, until_blocked, Child, Puppet},
-    slowpath::{attach, detach, set, tasks, until_none_attached, Policy, Task},
+    slowpath::{attach, detach, set, tasks, until_none_attached, Group, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -25,15 +25,14 @@ super::tests! {
         thread_does_not_inherit
         thread_inherits
         grandchild_inherits
-        inherit_off_again
-        inherited_attachment_is_shared
-        inherited_policy_judges_the_first_call
+        follow_off_again
+        group_is_shared
+        group_judges_the_first_call
         detach_member_leaves_others
         exec_keeps_attachment
         exec_by_thread_keeps_name
-        leader_exit_keeps_name
+        group_outlives_its_tasks
         switch_reaches_many_members
-        last_member_removes
         many_short_lived_children;
     [] =>
         exec_of_set_uid_program_keeps_attachment
@@ -104,46 +103,43 @@ fn forked(puppet: &mut Puppet, how: u8) -> Result<Grandchild> {
     Ok(Grandchild(pid as i32))
 }
 
-/// A process and its child that share an attachment.
-fn sharing() -> Result<(Puppet, Task, Grandchild)> {
+/// A process and its child that share a group.
+fn sharing() -> Result<(Puppet, Group, Grandchild)> {
     let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
+    let group = Group::of(puppet.tid())?;
     let child = forked(&mut puppet, FORK)?;
-    Ok((puppet, task, child))
+    Ok((puppet, group, child))
 }
 
 fn check_not_inherited(how: u8) -> Result<()> {
     let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
+    attach(puppet.tid())?;
     let child = forked(&mut puppet, how)?;
-    ensure!(task.get("members")? == "1");
     ensure!(detach(child.0).is_err(), "the child is attached");
+    detach(puppet.tid())?;
+    let group = Group::of(puppet.tid())?;
+    group.set("follow", "threads")?;
+    let child = forked(&mut puppet, how)?;
+    ensure!(group.members()? == [puppet.tid()]);
+    ensure!(detach(child.0).is_err(), "the child is in the group");
     Ok(())
 }
 
 fn check_inherited(how: u8, wait: i64, calls: u64) -> Result<()> {
     let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
+    let group = Group::of(puppet.tid())?;
     puppet.call(PLAIN)?;
-    let before = task.stat("entries")?;
+    let before = group.stat("entries")?;
     let child = forked(&mut puppet, how)?;
     until_blocked(child.0, wait)?;
-    ensure!(
-        task.get("members")? == "2",
-        "{} members",
-        task.get("members")?
-    );
-    ensure!(
-        tasks()? == [puppet.tid()],
-        "the child has a directory of its own"
-    );
-    let entries = task.stat("entries")? - before;
+    let members = group.members()?;
+    ensure!(members == [puppet.tid(), child.0], "{members:?}");
+    ensure!(tasks()?.is_empty(), "it has a directory of its own");
+    let entries = group.stat("entries")? - before;
     // The parent's own three, and what the child made, at least.
     ensure!(entries >= 3 + calls, "{entries} entries");
     detach(child.0)?;
-    ensure!(task.get("members")? == "1");
+    ensure!(group.members()? == [puppet.tid()]);
     Ok(())
 }
 
@@ -173,8 +169,8 @@ fn clone3_inherits() -> Result<()> {
 
 fn check_thread(inherit: bool) -> Result<()> {
     let (mut tids, mut tid_out) = pipe()?;
-    let task = attach(gettid())?;
-    task.set("inherit", if inherit { "1" } else { "0" })?;
+    let group = Group::of(gettid())?;
+    group.set("follow", if inherit { "threads" } else { "none" })?;
     let (mut go_in, mut go) = pipe()?;
     let thread = std::thread::spawn(move || {
         let _ = tid_out.write_all(&gettid().to_ne_bytes());
@@ -183,15 +179,13 @@ fn check_thread(inherit: bool) -> Result<()> {
     let mut tid = [0; 4];
     tids.read_exact(&mut tid)?;
     let tid = i32::from_ne_bytes(tid);
-    let members = task.get("members")?;
+    let members = group.members()?;
     let detached = detach(tid).is_ok();
     go.write_all(&[0])?;
     thread.join().ok().context("the thread panicked")?;
     ensure!(detached == inherit, "detached: {detached}");
-    ensure!(
-        members == if inherit { "2" } else { "1" },
-        "{members} members"
-    );
+    let want = if inherit { 2 } else { 1 };
+    ensure!(members.len() == want, "{members:?}");
     Ok(())
 }
 
@@ -214,15 +208,14 @@ fn grandchild_inherits() -> Result<()> {
         }
         0
     })?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
+    let group = Group::of(puppet.tid())?;
     puppet.call(0)?;
     let mut pid = [0; 4];
     pids.read_exact(&mut pid)?;
     let grandchild = Grandchild(i32::from_ne_bytes(pid));
-    ensure!(task.get("members")? == "3");
+    ensure!(group.members()?.len() == 3);
     detach(grandchild.0)?;
-    ensure!(task.get("members")? == "2");
+    ensure!(group.members()?.len() == 2);
     crate::slowpath::set("detach", "all")?;
     kill_children(puppet.tid())
 }
@@ -236,34 +229,34 @@ fn kill_children(pid: i32) -> Result<()> {
     Ok(())
 }
 
-fn inherit_off_again() -> Result<()> {
+fn follow_off_again() -> Result<()> {
     let mut puppet = parent()?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
+    let group = Group::of(puppet.tid())?;
     let first = forked(&mut puppet, FORK)?;
-    task.set("inherit", "0")?;
+    group.set("follow", "none")?;
     let second = forked(&mut puppet, FORK)?;
-    ensure!(task.get("members")? == "2");
+    ensure!(group.members()?.len() == 2);
     ensure!(detach(second.0).is_err());
     detach(first.0)
 }
 
-fn inherited_attachment_is_shared() -> Result<()> {
-    let (mut puppet, task, child) = sharing()?;
+fn group_is_shared() -> Result<()> {
+    let (mut puppet, group, child) = sharing()?;
     until_blocked(child.0, libc::SYS_pause)?;
     // One switch, and one policy, for both.
     let policy = Policy::new("shared", "pause log\nread log")?;
-    task.set("policy", "shared")?;
+    group.set("policy", "shared")?;
     process::kill(child.0, libc::SIGUSR1);
     puppet.call(PLAIN)?;
     until("the policy judges the child", || Ok(policy.hits(1)? >= 1))?;
     until("the policy judges the parent", || Ok(policy.hits(2)? >= 1))?;
     detach(child.0)?;
-    detach(puppet.tid())
+    detach(puppet.tid())?;
+    group.end()
 }
 
 /// A child has no call in which it is free.
-fn inherited_policy_judges_the_first_call() -> Result<()> {
+fn group_judges_the_first_call() -> Result<()> {
     let mut puppet = Puppet::new(|_| {
         (0..200)
             .filter(|_| {
@@ -277,29 +270,27 @@ fn inherited_policy_judges_the_first_call() -> Result<()> {
             .count() as i64
     })?;
     let _policy = Policy::new("test", "getppid errno EPERM")?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    task.set("policy", "test")?;
+    let group = Group::of(puppet.tid())?;
+    group.set("policy", "test")?;
     ensure!(puppet.call(0)? == 200);
-    detach(puppet.tid())
+    group.end()
 }
 
 fn detach_member_leaves_others() -> Result<()> {
-    let (mut puppet, task, child) = sharing()?;
+    let (mut puppet, group, child) = sharing()?;
     detach(puppet.tid())?;
-    ensure!(tasks()? == [task.tid], "{:?}", tasks()?);
-    ensure!(task.get("members")? == "1");
+    ensure!(group.members()? == [child.0]);
     // The child has made its calls.
     until_blocked(child.0, libc::SYS_pause)?;
-    let before = task.stat("entries")?;
+    let before = group.stat("entries")?;
     puppet.call(PLAIN)?;
     ensure!(
-        task.stat("entries")? == before,
+        group.stat("entries")? == before,
         "the task that was detached is counted"
     );
     detach(child.0)?;
-    ensure!(tasks()?.is_empty());
-    Ok(())
+    ensure!(group.members()?.is_empty());
+    group.end()
 }
 
 fn check_exec(program: &std::ffi::CStr, argument: &std::ffi::CStr) -> Result<()> {
@@ -396,8 +387,7 @@ fn exec_gains_nothing_that_who_attached_lacks() -> Result<()> {
 
 /// More than are switched in one go.
 fn switch_reaches_many_members() -> Result<()> {
-    let me = attach(gettid())?;
-    me.set("inherit", "1")?;
+    let me = Group::of(gettid())?;
     // So that they are made without what the switch has to give them.
     me.set("enabled", "0")?;
     let mut children = (0..100)
@@ -405,7 +395,7 @@ fn switch_reaches_many_members() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let _policy = Policy::new("test", "getppid return 7")?;
     me.set("policy", "test")?;
-    ensure!(me.get("members")? == "101");
+    ensure!(me.members()?.len() == 101);
     let pid = i64::from(gettid());
     let mut all_get = |expected: i64, when: &str| -> Result<()> {
         for child in &mut children {
@@ -423,8 +413,8 @@ fn switch_reaches_many_members() -> Result<()> {
     all_get(7, "all on")?;
     set("detach", "all")?;
     all_get(pid, "detached")?;
-    ensure!(tasks()?.is_empty());
-    Ok(())
+    ensure!(me.members()?.is_empty());
+    me.end()
 }
 
 /// A thread that is not the leader executes a program, and takes the leader's TID.
@@ -467,29 +457,29 @@ fn exec_by_thread_keeps_name() -> Result<()> {
     Ok(())
 }
 
-fn leader_exit_keeps_name() -> Result<()> {
-    let (puppet, task, child) = sharing()?;
+/// With what it has counted.
+fn group_outlives_its_tasks() -> Result<()> {
+    let (puppet, group, child) = sharing()?;
+    let policy = Policy::new("test", "getppid errno EPERM")?;
+    group.set("policy", "test")?;
     puppet.child.kill(libc::SIGKILL);
     puppet.child.wait()?;
-    ensure!(tasks()? == [task.tid], "{:?}", tasks()?);
-    ensure!(task.get("members")? == "1");
-    ensure!(task.get("inherit")? == "1");
-    detach(child.0)?;
-    ensure!(tasks()?.is_empty());
-    Ok(())
-}
-
-fn last_member_removes() -> Result<()> {
-    let (puppet, _, child) = sharing()?;
-    puppet.child.kill(libc::SIGKILL);
-    puppet.child.wait()?;
+    ensure!(group.members()? == [child.0]);
     drop(child);
-    until_none_attached()
+    until("it has no tasks", || Ok(group.members()?.is_empty()))?;
+    ensure!(group.get("policy")? == "test" && group.get("follow")? == "all");
+    ensure!(group.stat("entries")? > 0);
+    let error = fs::remove_dir(policy.path("")).err();
+    ensure!(error.and_then(|e| e.raw_os_error()) == Some(libc::EBUSY));
+    // And has others.
+    let puppet = parent()?;
+    group.join(puppet.tid())?;
+    ensure!(group.members()? == [puppet.tid()]);
+    group.end()
 }
 
 fn many_short_lived_children() -> Result<()> {
-    let task = attach(gettid())?;
-    task.set("inherit", "1")?;
+    let group = Group::of(gettid())?;
     for _ in 0..300 {
         let pid = syscall(libc::SYS_fork, [0; 6]) as i32;
         if pid == 0 {
@@ -497,7 +487,6 @@ fn many_short_lived_children() -> Result<()> {
         }
         ensure!(reap(pid)? == 7);
     }
-    ensure!(task.get("members")? == "1");
-    ensure!(tasks()? == [gettid()]);
-    Ok(())
+    ensure!(group.members()? == [gettid()]);
+    group.end()
 }

@@ -2,10 +2,10 @@
 
 //! No way in: who has no privileges changes nothing, not even by files that root has opened.
 
-use super::{bad_input::become_nobody, policy::under};
+use super::{bad_input::become_nobody, cgroups::Cgroup, policy::under};
 use crate::{
     process::{self, getppid, gettid, make, syscall, unshare, Child},
-    slowpath::{attach, detach, state, tasks, write, CONFIGFS, SYSFS},
+    slowpath::{attach, detach, state, tasks, write, Group, CONFIGFS, POLICIES, SYSFS},
 };
 use anyhow::{bail, ensure, Context, Result};
 use std::{
@@ -69,11 +69,10 @@ struct Knob {
 /// Those that matter, while this task is attached; the last ones let it go.
 fn knobs() -> Vec<Knob> {
     let task = format!("{SYSFS}/tasks/{}", gettid());
-    let policy = format!("{CONFIGFS}/test");
+    let policy = format!("{POLICIES}/test");
     [
         (format!("{policy}/rules"), "getppid log"),
         (format!("{policy}/mode"), "log"),
-        (format!("{task}/inherit"), "1"),
         (format!("{task}/exit_path"), "iret"),
         (format!("{task}/enabled"), "0"),
         (format!("{task}/policy"), "none"),
@@ -82,6 +81,26 @@ fn knobs() -> Vec<Knob> {
         (format!("{SYSFS}/detach"), "all"),
     ]
     .map(|(path, text)| Knob { path, text })
+    .into()
+}
+
+/// Those of a group with a member, of one that a task is free to join, and of a cgroup.
+fn group_knobs(group: &Group, other: &Group, cgroup: &Cgroup, free: i32) -> Vec<Knob> {
+    let join: &'static str = Box::leak(format!("process {free}").into_boxed_str());
+    [
+        (group.path("policy"), "test"),
+        (group.path("follow"), "none"),
+        (group.path("exit_path"), "iret"),
+        (group.path("enabled"), "0"),
+        (group.path("leave"), "all"),
+        (other.path("join"), join),
+        (other.path("policy"), "test"),
+        (cgroup.0.join("slowpath.group"), "none"),
+    ]
+    .map(|(path, text)| Knob {
+        path: path.display().to_string(),
+        text,
+    })
     .into()
 }
 
@@ -106,8 +125,19 @@ fn no_way_in(intruder: fn() -> Result<()>, way: Way) -> Result<()> {
 /// The same for a way that leads to some of the files only.
 fn no_way_to(intruder: fn() -> Result<()>, way: Way, leads: fn(&Knob) -> bool) -> Result<()> {
     let _under = under("getppid errno EPERM")?;
+    let (group, other) = (Group::new("intruded")?, Group::new("other")?);
+    let sleeper = || {
+        Child::fork(|| loop {
+            process::pause();
+        })
+    };
+    let (member, free) = (sleeper()?, sleeper()?);
+    group.join(member.pid)?;
+    let cgroup = Cgroup::new("intruded")?;
+    cgroup.set("intruded")?;
     let mut files = Vec::new();
-    for knob in knobs() {
+    let of_groups = group_knobs(&group, &other, &cgroup, free.pid);
+    for knob in of_groups.into_iter().chain(knobs()) {
         files.push((open(&knob.path).context(knob.path.clone())?, knob));
     }
     let go = |want: &dyn Fn(&Knob) -> i64| -> Result<()> {
@@ -122,9 +152,14 @@ fn no_way_to(intruder: fn() -> Result<()>, way: Way, leads: fn(&Knob) -> bool) -
         intruder()?;
         go(&|_| EPERM)
     })?;
+    ensure!(cgroup.get()? == "intruded", "its cgroup has changed");
     go(&|knob| knob.text.len() as i64).context("root")?;
     ensure!(tasks()?.is_empty(), "root has not let it go");
-    Ok(())
+    ensure!(group.members()?.is_empty() && other.members()?.is_empty());
+    ensure!(cgroup.get()? == "none");
+    drop((cgroup, free, member));
+    other.end()?;
+    group.end()
 }
 
 fn plain(fd: RawFd, text: &'static str) -> Result<i64> {

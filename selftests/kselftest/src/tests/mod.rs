@@ -4,6 +4,7 @@
 
 mod attach;
 mod bad_input;
+mod cgroups;
 mod compat;
 mod compat_tasks;
 mod crowd;
@@ -15,6 +16,8 @@ mod evade;
 mod events;
 mod exec;
 mod faults;
+mod group_files;
+mod group_races;
 mod groups;
 mod inherit;
 mod intrude;
@@ -91,6 +94,9 @@ pub const ALL: &[&[&[Test]]] = &[
     attach::TESTS,
     inherit::TESTS,
     groups::TESTS,
+    group_files::TESTS,
+    group_races::TESTS,
+    cgroups::TESTS,
     paths::TESTS,
     preserve::TESTS,
     preserve::TESTS_ON_EACH_PATH,

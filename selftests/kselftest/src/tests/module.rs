@@ -4,7 +4,7 @@
 
 use crate::{
     process::{getppid, gettid, rounds, syscall, until_blocked, Child, Puppet},
-    slowpath::{attach, is_loaded, load, module, rmmod, set, tasks, Policy, CONFIGFS},
+    slowpath::{attach, is_loaded, load, module, rmmod, set, tasks, Group, Policy, CONFIGFS},
 };
 use anyhow::{ensure, Context, Result};
 use std::{fs, io};
@@ -14,7 +14,7 @@ super::tests! {
         module_unload_without_tasks
         module_unload_with_busy_tasks
         module_unload_with_blocked_task
-        module_unload_with_inherited_tasks
+        module_unload_with_group_is_refused
         module_unload_with_force_all
         module_reload_many_times
         module_leaves_no_memory;
@@ -87,13 +87,21 @@ fn module_unload_with_blocked_task() -> Result<()> {
     Ok(())
 }
 
-fn module_unload_with_inherited_tasks() -> Result<()> {
-    let task = attach(gettid())?;
-    task.set("inherit", "1")?;
+/// It is its maker's, as a policy is, and has to be removed first.
+fn module_unload_with_group_is_refused() -> Result<()> {
+    let group = Group::of(gettid())?;
     let children = (0..8).map(|_| busy()).collect::<Result<Vec<_>>>()?;
-    ensure!(task.get("members")? == "9");
+    let refused = || -> Result<()> {
+        let error = rmmod("slowpath").err().context("the module was unloaded")?;
+        ensure!(error.raw_os_error() == Some(libc::EAGAIN), "{error}");
+        Ok(())
+    };
+    refused()?;
+    ensure!(group.members()?.len() == 9);
+    group.set("leave", "all")?;
+    refused()?;
+    group.end()?;
     check_reload()?;
-    ensure!(tasks()?.is_empty());
     drop(children);
     Ok(())
 }

@@ -5,7 +5,7 @@
 use crate::{
     paths::{fast_path_is_on, fast_path_status, Paths},
     process::{self, getppid, gettid, mount, shared, until, Child, Puppet, Shared},
-    slowpath::{self, attach, detach},
+    slowpath::{self, attach, detach, Group},
     Skip,
 };
 use anyhow::{ensure, Result};
@@ -171,9 +171,10 @@ fn path_of_all_tasks_forced() -> Result<()> {
 }
 
 fn path_of_new_child() -> Result<()> {
-    let task = attach(gettid())?;
+    let group = Group::of(gettid())?;
+    group.set("follow", "none")?;
     check_fast(taken(&mut caller()?, 0)?)?;
-    task.set("inherit", "1")?;
+    group.set("follow", "all")?;
     let mut puppet = caller()?;
     puppet.until_idle()?;
     // It has never made a fast call: not the one that it was born in either.

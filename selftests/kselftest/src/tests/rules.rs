@@ -5,7 +5,7 @@
 use super::policy::under;
 use crate::{
     process::{gettid, syscall, until, Door, Puppet, DOORS, GETPID, GETPPID},
-    slowpath::{attach, detach, Policy},
+    slowpath::{attach, detach, Group, Policy},
 };
 use anyhow::{ensure, Result};
 use std::{fs::OpenOptions, io::Write};
@@ -171,9 +171,8 @@ fn rule_when_is_counted_once_while_rules_are_replaced() -> Result<()> {
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(calls)).collect();
         threads.into_iter().map(|t| t.join().unwrap_or(-1)).sum()
     })?;
-    let task = attach(puppet.tid())?;
-    task.set("inherit", "1")?;
-    task.set("policy", "test")?;
+    let group = Group::of(puppet.tid())?;
+    group.set("policy", "test")?;
     puppet.send(0)?;
     for version in 1..=VERSIONS {
         // One call has failed, so that three were made.
@@ -185,7 +184,7 @@ fn rule_when_is_counted_once_while_rules_are_replaced() -> Result<()> {
     let want = SPARED * (VERSIONS + 1) - 1;
     ensure!(spared == want, "{spared} calls were spared, and not {want}");
     ensure!(policy.hits(0)? as i64 >= SPARED);
-    detach(puppet.tid())
+    group.end()
 }
 
 fn rule_for_every_architecture() -> Result<()> {

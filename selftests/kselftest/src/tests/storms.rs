@@ -4,6 +4,7 @@
 //! and the counters are right.
 
 use super::{
+    cgroups::Cgroup,
     crowd::{fork_one, make_calls, members, process_group, victims, Crowd, EPERM, RULES},
     module::{check_reload, kernel_memory, reload},
 };
@@ -12,7 +13,9 @@ use crate::{
         self, getppid, gettid, kill, make, reap, syscall, until, Child, Puppet, Shared,
         ROUNDS_DIVISOR,
     },
-    slowpath::{attach, detach, reset, set, tasks, write, Policy, Task, CONFIGFS},
+    slowpath::{
+        attach, detach, remove_groups, reset, set, tasks, write, Group, Policy, Task, POLICIES,
+    },
 };
 use anyhow::{ensure, Context, Result};
 use fastrand::Rng;
@@ -70,7 +73,7 @@ fn disturb(random: &mut Rng, tids: &[i32]) -> Result<()> {
     match random.u32(..12) {
         0..4 => try_to(set("attach", &tid).map_err(Into::into), "attach"),
         4 | 5 => try_to(set("detach", &tid).map_err(Into::into), "detach"),
-        6 => try_to(task.set("inherit", switch), "inherit"),
+        6 => move_to_group(random, &tid),
         7 => try_to(task.set("enabled", switch), "enabled"),
         8 => try_to(
             task.set("policy", ["none", "storm"][random.usize(..2)]),
@@ -89,6 +92,35 @@ fn disturb(random: &mut Rng, tids: &[i32]) -> Result<()> {
     }
 }
 
+/// Has a victim, or its process, join one of the groups that the storm has, or leave it.
+fn move_to_group(random: &mut Rng, tid: &str) -> Result<()> {
+    let group = Group {
+        name: format!("storm-{}", random.u32(..2)),
+    };
+    if random.u32(..3) == 0 {
+        let file = Cgroup::root()?.join(["cgroup.procs", "storm/cgroup.procs"][random.usize(..2)]);
+        return try_to(write(file, tid).map_err(Into::into), "cgroup");
+    }
+    let whom = match random.u32(..8) {
+        0..4 => format!("task {tid}"),
+        4..7 => format!("process {tid}"),
+        _ => "all".into(),
+    };
+    match random.u32(..4) {
+        0 | 1 => match whom.as_str() {
+            "all" => Ok(()),
+            _ => try_to(group.set("join", &whom), "join"),
+        },
+        2 => try_to(group.set("leave", &whom), "leave"),
+        _ => {
+            let follow = ["all", "threads", "none"][random.usize(..3)];
+            let policy = ["none", "storm"][random.usize(..2)];
+            try_to(group.set("follow", follow), "follow")?;
+            try_to(group.set("policy", policy), "policy of a group")
+        }
+    }
+}
+
 /// Turns the switches that are for all.
 fn turn_switches(random: &mut Rng, tids: &[i32]) -> Result<()> {
     let switch = ["0", "1"][random.usize(..2)];
@@ -102,8 +134,8 @@ fn turn_switches(random: &mut Rng, tids: &[i32]) -> Result<()> {
 
 /// Makes, replaces, and removes policies.
 fn change_policies(random: &mut Rng, tids: &[i32]) -> Result<()> {
-    let policy = format!("{CONFIGFS}/storm");
-    let other = format!("{CONFIGFS}/storm-{}", random.u32(..3));
+    let policy = format!("{POLICIES}/storm");
+    let other = format!("{POLICIES}/storm-{}", random.u32(..3));
     match random.u32(..10) {
         0..3 => {
             let mut rules = RULES.to_vec();
@@ -122,7 +154,7 @@ fn change_policies(random: &mut Rng, tids: &[i32]) -> Result<()> {
             let task = Task {
                 tid: tids[random.usize(..tids.len())],
             };
-            try_to(task.set("policy", &other[CONFIGFS.len() + 1..]), "policy")
+            try_to(task.set("policy", &other[POLICIES.len() + 1..]), "policy")
         }
         _ => disturb(random, tids),
     }
@@ -193,6 +225,11 @@ fn storm(
     f: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let policy = Policy::new("storm", &RULES.join("\n"))?;
+    for group in ["storm-0", "storm-1"] {
+        Group::new(group)?.set("policy", "storm")?;
+    }
+    let cgroup = Cgroup::new("storm")?;
+    cgroup.set("storm-0")?;
     let crowd = Crowd::new()?;
     let disturbers = disturbers(most, spared, disturb)?;
     f()?;
@@ -201,6 +238,8 @@ fn storm(
     }
     crowd.end()?;
     end_all()?;
+    drop(cgroup);
+    remove_groups()?;
     drop(policy);
     Ok(())
 }
@@ -288,16 +327,16 @@ fn storm_of_kills() -> Result<()> {
             let mut random = Rng::with_seed(seed);
             let inherit = seed % 2 == 0;
             if inherit {
-                let task = attach(gettid())?;
-                task.set("policy", "storm")?;
-                task.set("inherit", "1")?;
+                Group::of(gettid())?.set("policy", "storm")?;
             }
             for _ in rounds(400) {
                 let child = Child::run(victim)?;
-                if !inherit {
-                    let task = attach(child.pid)?;
-                    task.set("inherit", "1")?;
-                    task.set("policy", "storm")?;
+                let group = match inherit {
+                    true => None,
+                    false => Some(Group::of(child.pid)?),
+                };
+                if let Some(group) = &group {
+                    group.set("policy", "storm")?;
                 }
                 for _ in 0..random.u32(..100) {
                     syscall(libc::SYS_sched_yield, [0; 6]);
@@ -305,6 +344,9 @@ fn storm_of_kills() -> Result<()> {
                 child.kill(libc::SIGKILL);
                 let status = child.wait()?;
                 ensure!(status == 256 + libc::SIGKILL, "it ended with {status}");
+                if let Some(group) = group {
+                    group.end()?;
+                }
             }
             Ok(())
         })
@@ -313,6 +355,7 @@ fn storm_of_kills() -> Result<()> {
         child.wait_success()?;
     }
     end_all()?;
+    remove_groups()?;
     drop(policy);
     nothing_is_left(memory)
 }
@@ -345,10 +388,10 @@ fn storm_of_children() -> Result<()> {
             0
         })?;
         puppet.until_idle()?;
-        let task = attach(puppet.tid())?;
-        task.set("inherit", "1")?;
-        task.set("policy", "storm")?;
-        parents.push((puppet, task, task.stat("entries")?));
+        let group = Group::of(puppet.tid())?;
+        group.set("policy", "storm")?;
+        let entries = group.stat("entries")?;
+        parents.push((puppet, group, entries));
     }
     let mut made = 0;
     for _ in rounds(6) {
@@ -366,13 +409,13 @@ fn storm_of_children() -> Result<()> {
         made += 1;
     }
     let mut refused = 0;
-    for (_, task, entries) in &parents {
-        let counted = task.stat("entries")? - entries;
+    for (puppet, group, entries) in &parents {
+        let counted = group.stat("entries")? - entries;
         // fork and wait4; a child's, and its exit_group; reply and the next wait.
         let want = made * (CHILDREN * (2 + CALLS + 1) + 2);
         ensure!(counted == want, "{counted} of {want} calls were counted");
-        refused += task.stat("errno")?;
-        ensure!(task.get("members")? == "1", "members");
+        refused += group.stat("errno")?;
+        ensure!(group.members()? == [puppet.tid()], "members");
     }
     let seen = REFUSED.load(SeqCst);
     ensure!(
@@ -381,6 +424,7 @@ fn storm_of_children() -> Result<()> {
     );
     drop(parents);
     end_all()?;
+    remove_groups()?;
     drop(policy);
     nothing_is_left(memory)
 }

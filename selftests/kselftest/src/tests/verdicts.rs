@@ -12,7 +12,7 @@ use crate::{
         Zeroed, DOORS, DUP, GETPID, GETPPID,
     },
     registers::{self, Registers},
-    slowpath::{self, attach, detach, set, Policy, Task},
+    slowpath::{self, attach, detach, set, Group, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -477,7 +477,7 @@ fn verdict_redirect() -> Result<()> {
 /// A call that the fast path leaves to C, and whose child returns with a copy of the registers.
 fn verdict_redirect_to_fork() -> Result<()> {
     let policy = Policy::new("test", "getpid redirect fork")?;
-    for inherit in ["0", "1"] {
+    for follow in ["none", "all"] {
         let mut puppet = Puppet::new(|_| {
             let pid = syscall(libc::SYS_getpid, [1, 2, 3, 4, 5, 6]);
             if pid == 0 {
@@ -485,11 +485,11 @@ fn verdict_redirect_to_fork() -> Result<()> {
             }
             i64::from(crate::process::reap(pid as i32).unwrap_or(-1))
         })?;
-        let task = attach(puppet.tid())?;
-        task.set("inherit", inherit)?;
-        task.set("policy", "test")?;
+        let group = Group::of(puppet.tid())?;
+        group.set("follow", follow)?;
+        group.set("policy", "test")?;
         ensure!(puppet.call(0)? == 7);
-        detach(puppet.tid())?;
+        group.end()?;
     }
     drop(policy);
     Ok(())
