@@ -637,6 +637,15 @@ fn bad_group_unprivileged() -> Result<()> {
             let ret = syscall(libc::SYS_write, [args[0], args[1], args[2], 0, 0, 0]);
             ensure!(ret == EPERM, "{text}: {ret}");
         }
+        // Itself, whom it may trace.
+        let own = format!("process {}", std::process::id());
+        let args = [
+            files[0].0.as_raw_fd() as u64,
+            own.as_ptr() as u64,
+            own.len() as u64,
+        ];
+        let ret = syscall(libc::SYS_write, [args[0], args[1], args[2], 0, 0, 0]);
+        ensure!(ret == EPERM, "{own}: {ret}");
         let mut byte = [0];
         let read = io::Read::read(&mut &members, &mut byte);
         ensure!(errno(read.map_err(Into::into))? == libc::EPERM);
