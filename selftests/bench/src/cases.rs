@@ -117,22 +117,32 @@ pub fn measure_null_call(clock: bool) -> Result<f64> {
     measure(&CASES[0], clock)
 }
 
+/// The last of the cases.
+pub fn measure_fork(clock: bool) -> Result<f64> {
+    measure(&CASES[CASES.len() - 1], clock)
+}
+
+/// What something costs that is done once.
+pub fn cost_of(clock: bool, f: impl FnOnce() -> Result<()>) -> Result<f64> {
+    if clock {
+        let start = Instant::now();
+        f()?;
+        Ok(start.elapsed().as_nanos() as f64)
+    } else {
+        // SAFETY: Every x86-64 CPU has it.
+        let start = unsafe { _rdtsc() };
+        f()?;
+        // SAFETY: As above.
+        Ok((unsafe { _rdtsc() } - start) as f64)
+    }
+}
+
 /// The median of the batches: no interrupt came into that, and no rare stroke of luck.
 fn measure(case: &Case, clock: bool) -> Result<f64> {
     let mut rounds = (case.prepare)()?;
     let mut costs = Vec::with_capacity(BATCHES as usize);
     for batch in 0..WARM_UP + BATCHES {
-        let cost = if clock {
-            let start = Instant::now();
-            rounds(case.rounds)?;
-            start.elapsed().as_nanos() as f64
-        } else {
-            // SAFETY: Every x86-64 CPU has it.
-            let start = unsafe { _rdtsc() };
-            rounds(case.rounds)?;
-            // SAFETY: As above.
-            (unsafe { _rdtsc() } - start) as f64
-        };
+        let cost = cost_of(clock, || Ok(rounds(case.rounds)?))?;
         if batch >= WARM_UP {
             costs.push(cost);
         }

@@ -112,7 +112,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILTERS.iter().map(|filter| filter.name)
 }
 
-const POLICY: &str = "/sys/kernel/config/slowpath/bench";
+const POLICY: &str = "/sys/kernel/config/slowpath/policies/bench";
 
 /// Attaches this process under a policy with so many rules; the last one is given.
 fn policy(rules: usize, last: Option<&str>) -> Result<()> {
@@ -126,8 +126,7 @@ fn policy(rules: usize, last: Option<&str>) -> Result<()> {
     fs::create_dir(POLICY).context(POLICY)?;
     fs::write(format!("{POLICY}/rules"), text.concat()).context("rules")?;
     steer::take(Path::Attached)?;
-    let file = format!("/sys/kernel/slowpath/tasks/{}/policy", std::process::id());
-    fs::write(&file, "bench").context(file)
+    fs::write(format!("{}/policy", steer::GROUP), "bench").context("policy")
 }
 
 /// Puts this process under a filter of the usual kind: it lists what is allowed, and getppid comes

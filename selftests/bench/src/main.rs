@@ -7,6 +7,7 @@
 mod cases;
 mod chart;
 mod filters;
+mod groups;
 mod report;
 mod steer;
 
@@ -54,6 +55,15 @@ enum Command {
         #[arg(long)]
         output: PathBuf,
     },
+    /// Measure what it costs to administer groups
+    RunGroups {
+        #[arg(long)]
+        clock: bool,
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Print a table of that
+    ReportGroups { run: PathBuf },
     /// Print a table of what filters cost, and draw how it depends on the number of rules
     ReportFilters {
         runs: Vec<PathBuf>,
@@ -141,6 +151,19 @@ fn main() -> Result<()> {
                 results: filters::measure_all(on, clock)?,
             };
             write(&run, output)
+        }
+        Command::RunGroups { clock, output } => {
+            let run = Run {
+                column: "groups".to_string(),
+                kernel: kernel()?,
+                unit: unit(clock),
+                results: groups::measure_all(clock)?,
+            };
+            write(&run, output)
+        }
+        Command::ReportGroups { run } => {
+            println!("{}", report::groups(&read(&[run])?)?);
+            Ok(())
         }
         Command::ReportFilters { runs, json, svg } => {
             let runs = read(&runs)?;

@@ -2,7 +2,7 @@
 
 //! One table of all runs.
 
-use crate::{cases, filters, Run};
+use crate::{cases, filters, groups, Run};
 use anyhow::{ensure, Context, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
@@ -36,6 +36,23 @@ pub fn table(runs: &[Run]) -> Result<Table> {
             row.push(format!("{:.2}", get(run)? / get(base)?));
         }
         table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
+
+/// What it costs to administer groups.
+pub fn groups(runs: &[Run]) -> Result<Table> {
+    let run = runs.first().context("there is no run")?;
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    table.set_header(["groups", &run.unit]);
+    for &name in groups::NAMES {
+        let cost = run.results.get(name);
+        let cost = cost.with_context(|| format!("{name} is missing"))?;
+        table.add_row([name.to_string(), format!("{cost:.0}")]);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -23,6 +23,9 @@ fn set(file: &str, value: &str) -> Result<()> {
     fs::write(&file, value).with_context(|| format!("{file}: is the module loaded?"))
 }
 
+/// The group that this process joins.
+pub const GROUP: &str = "/sys/kernel/config/slowpath/groups/bench";
+
 /// Puts this process and its future children on the path, or all processes.
 pub fn take(path: Path) -> Result<()> {
     let exit_path = match path {
@@ -32,9 +35,14 @@ pub fn take(path: Path) -> Result<()> {
         Path::Iret => "iret",
     };
     let pid = std::process::id();
-    set("attach", &pid.to_string())?;
-    set(&format!("tasks/{pid}/inherit"), "1")?;
-    set(&format!("tasks/{pid}/exit_path"), exit_path)
+    fs::create_dir(GROUP).context(GROUP)?;
+    for (file, value) in [
+        ("exit_path", exit_path),
+        ("join", &format!("process {pid}")),
+    ] {
+        fs::write(format!("{GROUP}/{file}"), value).context(file)?;
+    }
+    Ok(())
 }
 
 /// Undoes what concerns others.
