@@ -92,7 +92,9 @@ mod group;
 mod module;
 mod published;
 
-pub use call::{Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Verdict};
+pub use call::{
+    Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Plan, Verdict,
+};
 pub use flag::Flag;
 pub use group::{Follow, Group, Members, SharedGroup, Whom};
 pub use published::{Published, PublishedGuard, Unpublished};
@@ -468,7 +470,7 @@ impl<T: Handler> Ops<T> {
         let verdict = shared.data().enter(entry);
         // SAFETY: By the safety requirements; the only other object for this frame was moved into
         // `enter()`, and cannot outlive it.
-        verdict.carry_out(unsafe { Entry::new(regs, arch, nr) })
+        verdict.carry_out(&mut unsafe { Entry::new(regs, arch, nr) })
     }
 
     /// # Safety

@@ -31,8 +31,7 @@ struct task_struct;
  *				syscall_slowpath_end_delays() is called, or the
  *				group is switched off, or the task leaves it.
  *				Only a signal that kills the task comes before.
- * @SYSCALL_SLOWPATH_SIGNAL:	It is not made and fails with EINTR, and the
- *				task is sent this signal.
+ * @SYSCALL_SLOWPATH_SIGNAL:	It goes on, and the task is sent this signal before.
  * @SYSCALL_SLOWPATH_TRAP:	As SECCOMP_RET_TRAP, with this value in si_errno.
  * @SYSCALL_SLOWPATH_KILL_THREAD: As SECCOMP_RET_KILL_THREAD.
  * @SYSCALL_SLOWPATH_KILL_PROCESS: As SECCOMP_RET_KILL_PROCESS.
@@ -40,6 +39,8 @@ struct task_struct;
  * @SYSCALL_SLOWPATH_NUMBER:	Only for the tracepoint: @enter made another call of it.
  * @SYSCALL_SLOWPATH_ARGUMENT:	Only for the tracepoint: @enter set an argument.
  * @SYSCALL_SLOWPATH_RESULT:	Only for the tracepoint: @enter set the result.
+ * @SYSCALL_SLOWPATH_PLAN:	What syscall_slowpath_set_plan() has said; the tracepoint
+ *				has each part of it.
  *
  * All but the first two are done when @enter has returned, and nothing that can
  * go away with the handler is used any more. The tracepoint
@@ -57,10 +58,26 @@ enum syscall_slowpath_action {
 	SYSCALL_SLOWPATH_NUMBER,
 	SYSCALL_SLOWPATH_ARGUMENT,
 	SYSCALL_SLOWPATH_RESULT,
+	SYSCALL_SLOWPATH_PLAN,
 };
 
 /* An action's value is above its number, so that both return in one register. */
 #define SYSCALL_SLOWPATH_VALUE_SHIFT	8
+
+/**
+ * struct syscall_slowpath_plan - What is to become of a call, one after the other
+ * @delay:	First, as SYSCALL_SLOWPATH_DELAY with so many nanoseconds, if not 0
+ * @signal:	Then, as SYSCALL_SLOWPATH_SIGNAL, if not 0
+ * @action:	Then, another action and its value
+ * @exit_delay:	When it returns, made or not, it is delayed again by so many
+ *		nanoseconds, if not 0; until what ends any delay
+ */
+struct syscall_slowpath_plan {
+	u64			delay;
+	u64			exit_delay;
+	unsigned long		action;
+	int			signal;
+};
 
 /**
  * enum syscall_slowpath_exit_class - What the exit of a system call has to do
@@ -275,6 +292,7 @@ void syscall_slowpath_force_all(bool force);
 int syscall_slowpath_set_number(struct pt_regs *regs, int nr);
 int syscall_slowpath_set_argument(struct pt_regs *regs, unsigned int index, unsigned long value);
 int syscall_slowpath_set_result(struct pt_regs *regs, long result);
+int syscall_slowpath_set_plan(struct pt_regs *regs, const struct syscall_slowpath_plan *plan);
 void syscall_slowpath_note(struct pt_regs *regs, const char *text);
 
 void syscall_slowpath_audit(const char *op, const char *name, int err);

@@ -35,11 +35,21 @@ static noinline void get_call(struct pt_regs *regs, struct call *call)
 	syscall_get_arguments(current, regs, call->args);
 }
 
+/* Who wants a call to be delayed: a group as it was before it said so. */
+struct delayer {
+	/* Only compared, unless it is the task's still. */
+	struct syscall_slowpath_group *group;
+	unsigned long nr_ended;
+};
+
 struct syscall_slowpath_saved {
 	unsigned long	ip;
 	unsigned long	sp;
 	struct call	call;
 	long		result;
+	/* Which plan, and who said so. */
+	struct syscall_slowpath_plan plan;
+	struct delayer	planner;
 	bool		has_result;
 	/* Was killed, whatever its signal handlers are. */
 	bool		dead;
@@ -163,6 +173,27 @@ int syscall_slowpath_set_result(struct pt_regs *regs, long result)
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
 
 /**
+ * syscall_slowpath_set_plan - Say several things that are to become of a call
+ * @regs:	The registers of the task
+ * @plan:	Them
+ *
+ * For a handler, which then returns SYSCALL_SLOWPATH_PLAN.
+ *
+ * Context: In @enter; may sleep.
+ * Return: 0, or -ENOMEM.
+ */
+int syscall_slowpath_set_plan(struct pt_regs *regs, const struct syscall_slowpath_plan *plan)
+{
+	int ret = save_call(regs);
+
+	if (ret)
+		return ret;
+	current->syscall_slowpath_saved->plan = *plan;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_plan);
+
+/**
  * syscall_slowpath_note - Make a remark on a call
  * @regs:	The registers of the task
  * @text:	What the tracepoint syscall_slowpath_note shows, and BPF programs get
@@ -174,13 +205,6 @@ void syscall_slowpath_note(struct pt_regs *regs, const char *text)
 	trace_syscall_slowpath_note(syscall_get_arch(current), syscall_get_nr(current, regs), text);
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_note);
-
-/* Who wants a call to be delayed: a group as it was before it said so. */
-struct delayer {
-	/* Only compared, unless it is the task's still. */
-	struct syscall_slowpath_group *group;
-	unsigned long nr_ended;
-};
 
 /* In syscall_slowpath_srcu. */
 static struct syscall_slowpath_group *wants_delay(const struct delayer *by)
@@ -285,6 +309,8 @@ static noinline void skip(struct pt_regs *regs)
 	drop_result();
 }
 
+static bool follow_plan(struct pt_regs *regs, const struct delayer *by);
+
 /*
  * All but the first two actions. Uses nothing of the handler's. Returns true if
  * the call goes on.
@@ -294,6 +320,8 @@ static noinline bool act(struct pt_regs *regs, unsigned long action, const struc
 	unsigned long value = action >> SYSCALL_SLOWPATH_VALUE_SHIFT;
 
 	action &= BIT(SYSCALL_SLOWPATH_VALUE_SHIFT) - 1;
+	if (action == SYSCALL_SLOWPATH_PLAN)
+		return follow_plan(regs, by);
 	trace_verdict(regs, action, value);
 
 	switch (action) {
@@ -302,11 +330,10 @@ static noinline bool act(struct pt_regs *regs, unsigned long action, const struc
 	case SYSCALL_SLOWPATH_DELAY:
 		return delay(by, value);
 	case SYSCALL_SLOWPATH_SIGNAL:
-		syscall_set_return_value(current, regs, -EINTR, 0);
 		/* Zero is valid to those who only test for a task. */
 		if (value && valid_signal(value))
 			send_sig_info(value, SEND_SIG_PRIV, current);
-		break;
+		return !fatal_signal_pending(current);
 	case SYSCALL_SLOWPATH_TRAP:
 		trap(regs, value, false);
 		break;
@@ -323,6 +350,33 @@ static noinline bool act(struct pt_regs *regs, unsigned long action, const struc
 	}
 	drop_result();
 	return false;
+}
+
+static bool follow_plan(struct pt_regs *regs, const struct delayer *by)
+{
+	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+	const struct syscall_slowpath_plan *plan = &saved->plan;
+	unsigned long signal = plan->signal;
+
+	saved->planner = *by;
+	if (plan->delay &&
+	    !act(regs, SYSCALL_SLOWPATH_DELAY | plan->delay << SYSCALL_SLOWPATH_VALUE_SHIFT, by))
+		return false;
+	if (signal &&
+	    !act(regs, SYSCALL_SLOWPATH_SIGNAL | signal << SYSCALL_SLOWPATH_VALUE_SHIFT, by))
+		return false;
+	switch (plan->action) {
+	case SYSCALL_SLOWPATH_CALL:
+		return true;
+	case SYSCALL_SLOWPATH_SKIP:
+		skip(regs);
+		return false;
+	/* No plan has another one in it. */
+	case SYSCALL_SLOWPATH_PLAN:
+		kill(regs);
+		return false;
+	}
+	return act(regs, plan->action, by);
 }
 
 /*
@@ -423,6 +477,8 @@ static noinline bool permit_by_seccomp(struct pt_regs *regs)
 			return true;
 
 		drop_result();
+		if (current->syscall_slowpath_saved)
+			current->syscall_slowpath_saved->plan.exit_delay = 0;
 		get_call(regs, &call);
 		if (!judge_traced(regs))
 			break;
@@ -518,6 +574,10 @@ static void restore_call(struct pt_regs *regs)
 		put_back(current, regs, saved);
 		if (saved->has_result)
 			syscall_set_return_value(current, regs, 0, saved->result);
+		if (saved->plan.exit_delay) {
+			trace_verdict(regs, SYSCALL_SLOWPATH_DELAY, saved->plan.exit_delay);
+			delay(&saved->planner, saved->plan.exit_delay);
+		}
 	}
 	syscall_slowpath_forget_call();
 }

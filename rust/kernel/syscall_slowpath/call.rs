@@ -37,8 +37,8 @@ pub enum Verdict {
     /// [`SharedGroup::end_delays`](super::SharedGroup::end_delays) is called, the group is switched
     /// off, or the task is detached. Of signals, only one that kills the task comes before.
     Delay(Delta),
-    /// It is not made and fails with `EINTR`, and the task is sent this signal. There are 1 to 64:
-    /// with another number, none is sent.
+    /// It goes on, and the task is sent this signal before. There are 1 to 64: with another number,
+    /// none is sent.
     Signal(u8),
     /// It is not made, and the task gets the `SIGSYS` of seccomp, with this value in `si_errno`.
     Trap(u16),
@@ -46,17 +46,68 @@ pub enum Verdict {
     KillThread,
     /// The process dies, as it would by seccomp.
     KillProcess,
+    /// What [`Entry::plan`] was told.
+    Planned,
+}
+
+/// Several things that are to become of a syscall, one after the other.
+///
+/// # Examples
+///
+/// Has each `fsync` wait, fail, and return late.
+///
+/// ```
+/// use kernel::{prelude::*, time::Delta};
+/// use kernel::syscall_slowpath::{Arch, Entry, Handler, Plan, Verdict};
+///
+/// struct SlowDisk;
+///
+/// #[vtable]
+/// impl Handler for SlowDisk {
+///     fn enter(&self, mut call: Entry<'_>) -> Verdict {
+///         if call.arch_and_number() != (Arch::X86_64, 74) {
+///             return Verdict::Call;
+///         }
+///         let plan = Plan {
+///             delay: Delta::from_millis(20),
+///             exit_delay: Delta::from_millis(5),
+///             ..Plan::new(Verdict::Errno(EIO))
+///         };
+///         call.plan(plan).unwrap_or_else(Verdict::Errno)
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// First, as [`Verdict::Delay`].
+    pub delay: Delta,
+    /// Then, as [`Verdict::Signal`]; 0 for none.
+    pub signal: u8,
+    /// Then this. A plan has no other one in it: the process would die.
+    pub verdict: Verdict,
+    /// When it returns, whether it was made or not, it is delayed again.
+    pub exit_delay: Delta,
+}
+
+impl Plan {
+    /// Nothing but this.
+    #[inline]
+    pub fn new(verdict: Verdict) -> Self {
+        Self {
+            delay: Delta::ZERO,
+            signal: 0,
+            verdict,
+            exit_delay: Delta::ZERO,
+        }
+    }
 }
 
 impl Verdict {
     /// The action that the C side takes, and its value, with the result of a call that is not made
     /// set.
     #[inline(always)]
-    pub(super) fn carry_out(self, entry: Entry<'_>) -> usize {
+    pub(super) fn carry_out(self, entry: &mut Entry<'_>) -> usize {
         use bindings::*;
-
-        // Longer than any system runs, and the highest that the C side can be told.
-        const MAX_NANOS: i64 = i64::MAX >> SYSCALL_SLOWPATH_VALUE_SHIFT;
 
         // CAST: The values are not negative, and small enough to be shifted.
         let (action, value) = match self {
@@ -72,7 +123,7 @@ impl Verdict {
             }
             Self::Delay(delta) => (
                 syscall_slowpath_action_SYSCALL_SLOWPATH_DELAY,
-                delta.as_nanos().clamp(0, MAX_NANOS) as usize,
+                nanos(delta) as usize,
             ),
             Self::Signal(signal) => (
                 syscall_slowpath_action_SYSCALL_SLOWPATH_SIGNAL,
@@ -84,9 +135,20 @@ impl Verdict {
             ),
             Self::KillThread => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_THREAD, 0),
             Self::KillProcess => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_PROCESS, 0),
+            Self::Planned => (syscall_slowpath_action_SYSCALL_SLOWPATH_PLAN, 0),
         };
         action as usize | value << SYSCALL_SLOWPATH_VALUE_SHIFT
     }
+}
+
+/// A time as the C side can be told.
+#[inline]
+fn nanos(delta: Delta) -> u64 {
+    // Longer than any system runs, and the highest that there is.
+    const MAX: i64 = i64::MAX >> bindings::SYSCALL_SLOWPATH_VALUE_SHIFT;
+
+    // CAST: Not negative.
+    delta.as_nanos().clamp(0, MAX) as u64
 }
 
 /// How to return to user space.
@@ -248,11 +310,11 @@ impl Entry<'_> {
 
     /// Sets the result of a call that is not made.
     #[inline]
-    pub(super) fn skip(self, result: isize) {
+    pub(super) fn skip(&mut self, result: isize) {
         // As `syscall_set_return_value()`, which is inline in C.
         // CAST: Keeps the bits.
         // SAFETY: By the type invariants of `Frame` the task uses its frame through this object
-        // only, which is ours: nothing else reads or writes it meanwhile.
+        // only, which `&mut self` keeps from being read or written meanwhile.
         unsafe { (*self.frame.regs).ax = result as usize };
     }
 
@@ -432,6 +494,23 @@ impl Entry<'_> {
         // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
         // in the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_argument(self.frame.regs, index, value) })
+    }
+
+    /// Says several things that are to become of the call, for the hook to return what this
+    /// returns; `ENOMEM`. The registers are put back as by the functions above.
+    #[inline]
+    pub fn plan(&mut self, plan: Plan) -> Result<Verdict> {
+        let c_plan = bindings::syscall_slowpath_plan {
+            delay: nanos(plan.delay),
+            exit_delay: nanos(plan.exit_delay),
+            action: plan.verdict.carry_out(self),
+            signal: i32::from(plan.signal),
+        };
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
+        // in the hook that `&mut self` was lent to, as the C function demands, which copies the
+        // plan.
+        to_result(unsafe { bindings::syscall_slowpath_set_plan(self.frame.regs, &c_plan) })?;
+        Ok(Verdict::Planned)
     }
 
     /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.
