@@ -264,7 +264,7 @@ impl GroupData {
                 },
             };
             self.count(rules, judgement);
-            return policy.act(judgement.action, abi, call);
+            return policy.act(&rules.set, judgement.action, abi, call);
         }
     }
 

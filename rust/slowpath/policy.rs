@@ -2,13 +2,17 @@
 
 //! Policies: the rules in force, how often each has decided, and whether what they say is done.
 
-use crate::rules::{self, Action, Mistake, ParseError, RuleSet};
+mod lines;
+
+use crate::rules::{self, Action, ParseError, Remark, Report, RuleSet};
 use kernel::{
+    fmt::Write,
     new_mutex,
     percpu::Counters,
     prelude::*,
+    random::random_u64,
     ratelimit::RateLimit,
-    str::CString,
+    str::{CString, Formatter},
     sync::{
         atomic::{ordering::Relaxed, Atomic},
         Arc,
@@ -19,6 +23,7 @@ use kernel::{
         Entry,
         Flag,
         HookContext,
+        Plan,
         Published,
         PublishedGuard,
         Unpublished,
@@ -26,6 +31,7 @@ use kernel::{
     },
     time::Delta, //
 };
+use lines::Lines;
 
 /// One of a limited number of things.
 pub(crate) struct Place(&'static Atomic<u32>);
@@ -53,6 +59,7 @@ impl Drop for Place {
 pub(crate) struct Rules {
     pub(crate) set: RuleSet,
     pub(crate) hits: Counters,
+    lines: Lines,
     /// Higher than that of the rules that these have replaced.
     version: u64,
 }
@@ -60,11 +67,20 @@ pub(crate) struct Rules {
 impl Rules {
     fn new(set: RuleSet) -> Result<KBox<Unpublished<Self>>> {
         let hits = Counters::new(set.nr_lines())?;
+        let lines = Lines::new(&set)?;
         Unpublished::new(Self {
             set,
             hits,
+            lines,
             version: 0,
         })
+    }
+
+    /// Takes over the hits of lines that are the same.
+    fn take_hits(&self, old: &Self) {
+        for (line, same) in self.lines.same_in(&old.lines) {
+            self.hits.add(line, old.hits.sum(same));
+        }
     }
 
     /// Which rules of their policy these are: a later one has a higher number.
@@ -95,8 +111,15 @@ pub(crate) struct Policy {
     enforce: Flag,
     #[pin]
     users: Mutex<Users>,
+    /// What was said last about rules that were written. Held while they are written, so that what
+    /// one writer adds to is not replaced by another meanwhile.
+    #[pin]
+    said: Mutex<KVec<u8>>,
     log: Arc<LogLimits>,
 }
+
+/// The most that can be said: as many remarks as there may be, of 160 bytes.
+const MAX_SAID: usize = 3200;
 
 /// Limits on messages, of all policies together.
 #[pin_data]
@@ -124,7 +147,8 @@ impl Policy {
     /// Makes a policy that allows all.
     pub(crate) fn new(name: &CStr, log: Arc<LogLimits>) -> Result<Arc<Self>> {
         // There is no mistake in no text.
-        let rules = Rules::new(RuleSet::parse(b"").map_err(|_| ENOMEM)?)?;
+        let set = RuleSet::parse(b"", 0, &mut Report::new()).map_err(|_| ENOMEM)?;
+        let rules = Rules::new(set)?;
         let name = CString::try_from(name)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -135,6 +159,7 @@ impl Policy {
                     list: KVec::new(),
                     closed: false,
                 }),
+                said <- new_mutex!(KVec::new()),
                 log,
             }),
             GFP_KERNEL,
@@ -168,39 +193,89 @@ impl Policy {
         self.rules.lock()
     }
 
-    /// Rules that [`Self::replace`] takes: all of a replacement that can fail.
-    pub(crate) fn parse(&self, text: &[u8]) -> Result<KBox<Unpublished<Rules>>> {
-        let set = RuleSet::parse(text).map_err(|e| match e {
-            ParseError::NoMemory => ENOMEM,
-            ParseError::Syntax(at) => {
-                self.log_mistake(at);
-                EINVAL
-            }
-            ParseError::TooBig(at) => {
-                self.log_mistake(at);
-                E2BIG
-            }
-        })?;
-        Rules::new(set)
+    /// Replaces the rules by those of a text, for all users at once.
+    pub(crate) fn write(&self, text: &[u8]) -> Result {
+        let mut said = self.said.lock();
+        let rules = self.parse(text, 0, &mut said)?;
+        self.replace(rules);
+        Ok(())
     }
 
-    fn log_mistake(&self, at: Mistake) {
-        if self.log.mistakes.allow() {
-            let Mistake {
+    /// Adds the rules of a text to those that there are.
+    pub(crate) fn append(&self, text: &[u8]) -> Result {
+        let mut said = self.said.lock();
+        let rules = self.lock_rules();
+        let mut all = KVVec::from_elem(0, rules::MAX_TEXT + text.len(), GFP_KERNEL)?;
+        let mut out = Formatter::new(&mut all);
+        rules.set.fmt_text(true, &mut out)?;
+        let len = out.bytes_written();
+        drop(rules);
+        // CAST: A text has fewer lines than 32 bits count.
+        let nr_lines = all[..len].iter().filter(|&&byte| byte == b'\n').count() as u32;
+        all[len..len + text.len()].copy_from_slice(text);
+        let rules = self.parse(&all[..len + text.len()], nr_lines, &mut said)?;
+        self.replace(rules);
+        Ok(())
+    }
+
+    /// Calls `f` with what was said about the rules that were refused last, or about those that
+    /// were taken since, if there was something to say.
+    pub(crate) fn said<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(&self.said.lock())
+    }
+
+    /// Rules that [`Self::replace`] takes: all of a replacement that can fail. The lines before the
+    /// text that was written are not counted.
+    fn parse(
+        &self,
+        text: &[u8],
+        before: u32,
+        said: &mut KVec<u8>,
+    ) -> Result<KBox<Unpublished<Rules>>> {
+        let mut report = Report::new();
+        let parsed = RuleSet::parse(text, random_u64(), &mut report);
+        let rules = match parsed {
+            Ok(set) => Rules::new(set),
+            Err(ParseError::NoMemory) => return Err(ENOMEM),
+            Err(ParseError::Syntax) => Err(EINVAL),
+            Err(ParseError::TooBig) => Err(E2BIG),
+        };
+        if !report.remarks().is_empty() {
+            report.subtract_lines(before);
+            let mut new = KVec::from_elem(0, MAX_SAID, GFP_KERNEL)?;
+            let mut out = Formatter::new(&mut new);
+            for remark in report.remarks() {
+                writeln!(out, "{remark}")?;
+            }
+            let len = out.bytes_written();
+            new.truncate(len);
+            // Warnings are for those who have not seen them.
+            if (rules.is_err() || **said != *new) && self.log.mistakes.allow() {
+                self.log_report(&report);
+            }
+            *said = new;
+        }
+        rules
+    }
+
+    fn log_report(&self, report: &Report) {
+        for remark in report.remarks() {
+            let Remark {
                 line,
                 column,
                 reason,
-            } = at;
+            } = remark;
             let policy = self.name();
             pr_info!("policy {policy}: line {line}, column {column}: {reason}\n");
         }
     }
 
-    /// Replaces the rules, for all users at once.
-    pub(crate) fn replace(&self, mut rules: KBox<Unpublished<Rules>>) {
+    fn replace(&self, mut rules: KBox<Unpublished<Rules>>) {
         let mut current = self.rules.lock();
+        let new = rules.get_mut();
         // Under the lock, so that versions come into force in their order.
-        rules.get_mut().version = current.version + 1;
+        new.version = current.version + 1;
+        new.take_hits(&current);
         current.replace(rules);
         drop(current);
         self.end_delays();
@@ -241,45 +316,36 @@ impl Policy {
         Ok(())
     }
 
-    /// Does to a call what a rule says, or logs it only. `abi` is the call's.
+    /// Does to a call what a rule of a set says, or logs it only. `abi` is the call's.
     #[inline]
-    pub(crate) fn act(&self, action: Action, abi: rules::Abi, mut call: Entry<'_>) -> Verdict {
+    pub(crate) fn act(
+        &self,
+        set: &RuleSet,
+        action: Action,
+        abi: rules::Abi,
+        mut call: Entry<'_>,
+    ) -> Verdict {
         if matches!(action, Action::Allow) {
             return Verdict::Call;
         }
-        if !self.enforce.get() {
+        if matches!(action, Action::Log) || !self.enforce.get() {
             self.log_call(action, abi, &call);
             return Verdict::Log;
         }
-        // CAST: The kernel's word has 64 bits.
-        let changed = match action {
-            Action::Allow => return Verdict::Call,
-            Action::Errno(errno) => return error(errno),
-            Action::Return(value) => return Verdict::Return(value as isize),
-            Action::Log => {
-                self.log_call(action, abi, &call);
-                return Verdict::Log;
+        let mut plan = Plan::new(Verdict::Call);
+        for step in set.steps(&action) {
+            if let Err(e) = take_step(*step, abi, &mut call, &mut plan) {
+                return Verdict::Errno(e);
             }
-            Action::Delay(nanos) => return Verdict::Delay(Delta::from_nanos(nanos as i64)),
-            Action::Signal(signal) => return Verdict::Signal(signal),
-            Action::Trap(data) => return Verdict::Trap(data),
-            Action::KillThread => return Verdict::KillThread,
-            Action::KillProcess => return Verdict::KillProcess,
-            Action::AfterReturn(value) => call.set_result(value as isize),
-            Action::AfterErrno(errno) => call.set_result(-isize::from(errno as i16)),
-            Action::Set { argument, value } => {
-                call.set_argument(usize::from(argument), value as usize)
-            }
-            Action::Redirect(target) => match target.number(abi) {
-                Some(number) => call.redirect(i32::from(number)),
-                // The parser has seen to that.
-                None => Err(ENOSYS),
-            },
-        };
-        match changed {
-            Ok(()) => Verdict::Call,
-            Err(e) => Verdict::Errno(e),
         }
+        match (plan.delay.is_zero(), plan.signal, plan.verdict) {
+            _ if !plan.exit_delay.is_zero() => {}
+            (true, 0, verdict) => return verdict,
+            (false, 0, Verdict::Call) => return Verdict::Delay(plan.delay),
+            (true, signal, Verdict::Call) => return Verdict::Signal(signal),
+            _ => {}
+        }
+        call.plan(plan).unwrap_or_else(Verdict::Errno)
     }
 
     #[cold]
@@ -292,10 +358,44 @@ impl Policy {
                 abi.name(),
                 call.number(),
                 rules::syscall_name_of(call.number(), abi).unwrap_or("unknown"),
-                action.name()
+                action.kind().name()
             );
         }
     }
+}
+
+/// Changes a call, or the plan of what is to become of it, as one step of an action says.
+fn take_step(action: Action, abi: rules::Abi, call: &mut Entry<'_>, plan: &mut Plan) -> Result {
+    // CAST: The kernel's word has 64 bits.
+    match action {
+        // They stand alone, and steps have no steps.
+        Action::Allow | Action::Log | Action::Several { .. } => {}
+        Action::Errno(errno) => plan.verdict = error(errno),
+        Action::Return(value) => plan.verdict = Verdict::Return(value as isize),
+        Action::Delay(nanos) => plan.delay = Delta::from_nanos(nanos as i64),
+        Action::AfterDelay(nanos) => plan.exit_delay = Delta::from_nanos(nanos as i64),
+        Action::Signal(signal) => plan.signal = signal,
+        Action::Trap(data) => plan.verdict = Verdict::Trap(data),
+        Action::KillThread => plan.verdict = Verdict::KillThread,
+        Action::KillProcess => plan.verdict = Verdict::KillProcess,
+        Action::AfterReturn(value) => call.set_result(value as isize)?,
+        Action::AfterErrno(errno) => call.set_result(-isize::from(errno as i16))?,
+        Action::Set {
+            argument,
+            change,
+            value,
+        } => {
+            let index = usize::from(argument);
+            let value = change.of(call.argument(index) as u64, value);
+            call.set_argument(index, value as usize)?;
+        }
+        Action::Redirect(target) => match target.number(abi) {
+            Some(number) => call.redirect(i32::from(number))?,
+            // The parser has seen to that.
+            None => return Err(ENOSYS),
+        },
+    }
+    Ok(())
 }
 
 /// As `Verdict::Errno`, whose number would be checked once more.

@@ -5,7 +5,7 @@
 use super::input::{require_admin, value};
 use crate::{
     policy::{LogLimits, Place, Policy},
-    rules::{MAX_RULES, MAX_TEXT}, //
+    rules::{MAX_DEFAULTS, MAX_RULES, MAX_TEXT}, //
 };
 use kernel::{
     configfs::{self, configfs_attrs, DefaultGroup},
@@ -31,7 +31,7 @@ const RULES_SIZE: usize = 2 * MAX_TEXT;
 /// What a line of `hits` adds to the rule: as many digits as a counter can have, and a space.
 const HITS_WIDTH: usize = 21;
 
-const HITS_SIZE: usize = MAX_TEXT + HITS_WIDTH * (MAX_RULES + 4);
+const HITS_SIZE: usize = MAX_TEXT + HITS_WIDTH * (MAX_RULES + MAX_DEFAULTS);
 
 /// How many directories there are.
 static NR_DIRS: Atomic<u32> = Atomic::new(0);
@@ -116,6 +116,7 @@ impl configfs::GroupOperations for PoliciesDir {
                 rules: 0,
                 mode: 1,
                 hits: 2,
+                error: 3,
             ],
         };
         let dir = PolicyDir {
@@ -155,7 +156,14 @@ impl configfs::AttributeOperations<0> for PolicyDir {
 
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
-        dir.policy.replace(dir.policy.parse(text)?);
+        dir.policy.write(text)?;
+        audit(c"rules", dir.policy.name(), &Ok(()));
+        Ok(())
+    }
+
+    fn append(dir: &Self, text: &[u8]) -> Result {
+        require_admin()?;
+        dir.policy.append(text)?;
         audit(c"rules", dir.policy.name(), &Ok(()));
         Ok(())
     }
@@ -207,5 +215,20 @@ impl configfs::AttributeOperations<2> for PolicyDir {
             out.write_str("\n")?;
         }
         Ok(out.bytes_written())
+    }
+}
+
+#[vtable]
+impl configfs::AttributeOperations<3> for PolicyDir {
+    type Data = Self;
+
+    fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
+        require_admin()?;
+        dir.policy.said(|said| {
+            page.get_mut(..said.len())
+                .ok_or(EFBIG)?
+                .copy_from_slice(said);
+            Ok(said.len())
+        })
     }
 }

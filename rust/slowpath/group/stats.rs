@@ -2,7 +2,7 @@
 
 //! Counters of what the hooks saw and did.
 
-use crate::rules::Action;
+use crate::rules::{Action, Kind};
 use kernel::{
     new_mutex,
     percpu::FixedCounters,
@@ -84,19 +84,19 @@ pub(crate) const EXITS: &[Event] = &[Event::Sysret, Event::Iret];
 
 impl From<Action> for Event {
     fn from(action: Action) -> Self {
-        match action {
-            Action::Allow => Self::Allow,
-            Action::Log => Self::Log,
-            Action::AfterReturn(_) | Action::AfterErrno(_) => Self::After,
-            Action::Set { .. } => Self::Set,
-            Action::Redirect(_) => Self::Redirect,
-            Action::Delay(_) => Self::Delay,
-            Action::Return(_) => Self::Return,
-            Action::Errno(_) => Self::Errno,
-            Action::Signal(_) => Self::Signal,
-            Action::Trap(_) => Self::Trap,
-            Action::KillThread => Self::KillThread,
-            Action::KillProcess => Self::KillProcess,
+        match action.kind() {
+            Kind::Allow => Self::Allow,
+            Kind::Log => Self::Log,
+            Kind::AfterDelay | Kind::AfterReturn | Kind::AfterErrno => Self::After,
+            Kind::Set => Self::Set,
+            Kind::Redirect => Self::Redirect,
+            Kind::Delay => Self::Delay,
+            Kind::Return => Self::Return,
+            Kind::Errno => Self::Errno,
+            Kind::Signal => Self::Signal,
+            Kind::Trap => Self::Trap,
+            Kind::KillThread => Self::KillThread,
+            Kind::KillProcess => Self::KillProcess,
         }
     }
 }

@@ -5,73 +5,138 @@
 use super::{calls::Calls, names};
 use core::fmt;
 
-/// What is to become of a call, from the most lenient to the strictest.
+/// What is done, whatever the values are: from the most lenient to the strictest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Allow,
+    Log,
+    AfterDelay,
+    AfterReturn,
+    AfterErrno,
+    Set,
+    Redirect,
+    Delay,
+    Signal,
+    Return,
+    Errno,
+    Trap,
+    KillThread,
+    KillProcess,
+}
+
+impl Kind {
+    /// The words for it in rules.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Log => "log",
+            Self::AfterDelay => "after delay",
+            Self::AfterReturn => "after return",
+            Self::AfterErrno => "after errno",
+            Self::Set => "set",
+            Self::Redirect => "redirect",
+            Self::Delay => "delay",
+            Self::Signal => "signal",
+            Self::Return => "return",
+            Self::Errno => "errno",
+            Self::Trap => "trap",
+            Self::KillThread => "kill_thread",
+            Self::KillProcess => "kill_process",
+        }
+    }
+
+    /// Whether there is no call any more.
+    pub(super) fn is_refusal(self) -> bool {
+        self >= Self::Return
+    }
+
+    /// Whether it says what the program gets in place of the call's result.
+    pub(super) fn is_result(self) -> bool {
+        self.is_refusal() || matches!(self, Self::AfterReturn | Self::AfterErrno)
+    }
+}
+
+/// How an argument is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It becomes the value.
+    Assign,
+    /// The bits of the value are set in it.
+    Or,
+    /// Only the bits of the value are left of it.
+    And,
+}
+
+impl Change {
+    /// What becomes of an argument.
+    #[cfg_attr(not(CONFIG_RUST), allow(dead_code))]
+    pub(crate) fn of(self, argument: u64, value: u64) -> u64 {
+        match self {
+            Self::Assign => value,
+            Self::Or => argument | value,
+            Self::And => argument & value,
+        }
+    }
+}
+
+/// What is to become of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// The call is made.
     Allow,
     /// The call is made, and a line is logged.
     Log,
+    /// The call is made, and returns so many nanoseconds later.
+    AfterDelay(u64),
     /// The call is made, and returns this value instead of its own.
     AfterReturn(i64),
     /// The call is made, and fails with this error number whatever it did.
     AfterErrno(u16),
-    /// The call is made with this argument.
-    Set { argument: u8, value: u64 },
+    /// The call is made with another argument.
+    Set {
+        argument: u8,
+        change: Change,
+        value: u64,
+    },
     /// Another call is made.
     Redirect(Calls),
     /// The call is made after so many nanoseconds.
     Delay(u64),
+    /// The call is made, and the thread gets this signal.
+    Signal(u8),
     /// The call is not made and returns this value.
     Return(i64),
     /// The call is not made and fails with this error number.
     Errno(u16),
-    /// The call is not made, and the thread gets this signal.
-    Signal(u8),
     /// The call is not made, and the thread gets a SIGSYS with this value.
     Trap(u16),
     /// The thread dies.
     KillThread,
     /// The process dies.
     KillProcess,
+    /// Several of these: what [`RuleSet::steps`](super::RuleSet::steps) has, of which this is the
+    /// strictest.
+    Several { first: u16, count: u8, kind: Kind },
 }
 
 impl Action {
-    /// The words for it in rules.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::Allow => "allow",
-            Self::Log => "log",
-            Self::AfterReturn(_) => "after return",
-            Self::AfterErrno(_) => "after errno",
-            Self::Set { .. } => "set",
-            Self::Redirect(_) => "redirect",
-            Self::Delay(_) => "delay",
-            Self::Return(_) => "return",
-            Self::Errno(_) => "errno",
-            Self::Signal(_) => "signal",
-            Self::Trap(_) => "trap",
-            Self::KillThread => "kill_thread",
-            Self::KillProcess => "kill_process",
-        }
-    }
-
-    /// The stricter of two actions wins. Equal for actions that differ in their value only.
-    pub(crate) fn strictness(self) -> u8 {
-        match self {
-            Self::Allow => 0,
-            Self::Log => 1,
-            Self::AfterReturn(_) => 2,
-            Self::AfterErrno(_) => 3,
-            Self::Set { .. } => 4,
-            Self::Redirect(_) => 5,
-            Self::Delay(_) => 6,
-            Self::Return(_) => 7,
-            Self::Errno(_) => 8,
-            Self::Signal(_) => 9,
-            Self::Trap(_) => 10,
-            Self::KillThread => 11,
-            Self::KillProcess => 12,
+            Self::Allow => Kind::Allow,
+            Self::Log => Kind::Log,
+            Self::AfterDelay(_) => Kind::AfterDelay,
+            Self::AfterReturn(_) => Kind::AfterReturn,
+            Self::AfterErrno(_) => Kind::AfterErrno,
+            Self::Set { .. } => Kind::Set,
+            Self::Redirect(_) => Kind::Redirect,
+            Self::Delay(_) => Kind::Delay,
+            Self::Signal(_) => Kind::Signal,
+            Self::Return(_) => Kind::Return,
+            Self::Errno(_) => Kind::Errno,
+            Self::Trap(_) => Kind::Trap,
+            Self::KillThread => Kind::KillThread,
+            Self::KillProcess => Kind::KillProcess,
+            Self::Several { kind, .. } => kind,
         }
     }
 }
@@ -84,21 +149,33 @@ pub(super) const UNITS: [(&str, u64); 4] = [
     ("ns", 1),
 ];
 
+/// Of one that is not several.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
+        f.write_str(self.kind().name())?;
         match *self {
-            Self::Allow | Self::Log | Self::Trap(0) | Self::KillThread | Self::KillProcess => {
-                Ok(())
-            }
+            Self::Allow
+            | Self::Log
+            | Self::Trap(0)
+            | Self::KillThread
+            | Self::KillProcess
+            | Self::Several { .. } => Ok(()),
             Self::Return(value) | Self::AfterReturn(value) => write!(f, " {value}"),
             Self::Errno(errno) | Self::AfterErrno(errno) => match names::errno_name(errno) {
                 Some(name) => write!(f, " {name}"),
                 None => write!(f, " {errno}"),
             },
-            Self::Set { argument, value } => write!(f, " arg{argument} {value}"),
+            Self::Set {
+                argument,
+                change,
+                value,
+            } => match change {
+                Change::Assign => write!(f, " arg{argument} {value}"),
+                Change::Or => write!(f, " arg{argument} | {value:#x}"),
+                Change::And => write!(f, " arg{argument} & {value:#x}"),
+            },
             Self::Redirect(calls) => write!(f, " {calls}"),
-            Self::Delay(nanos) => {
+            Self::Delay(nanos) | Self::AfterDelay(nanos) => {
                 let mut units = UNITS.iter();
                 let whole = units.find(|(_, unit)| nanos.checked_rem(*unit) == Some(0));
                 let (name, unit) = whole.unwrap_or(&("ns", 1));

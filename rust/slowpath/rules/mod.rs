@@ -8,33 +8,66 @@
 
 mod list;
 
+mod report;
+
 mod abi;
 
 mod names;
+
+mod width;
 
 mod calls;
 
 mod action;
 
+mod actions;
+
 mod condition;
+
+mod when;
+
+mod defaults;
 
 mod table;
 
 mod set;
 
+mod text;
+
 mod build;
+
+mod words;
+
+mod numbers;
+
+mod warn;
+
+mod parse_line;
 
 mod parse;
 
 pub(crate) use abi::Abi;
 pub(crate) use action::Action;
+#[cfg(CONFIG_RUST)]
+pub(crate) use action::Kind;
 pub(crate) use build::MAX_RULES;
 pub(crate) use condition::Call;
 #[cfg(CONFIG_RUST)]
+pub(crate) use defaults::MAX_DEFAULTS;
+#[cfg(CONFIG_RUST)]
 pub(crate) use names::syscall_name_of;
-pub(crate) use parse::{Mistake, ParseError, MAX_TEXT};
+pub(crate) use parse::MAX_TEXT;
+pub(crate) use report::{ParseError, Remark, Report};
 pub(crate) use set::{Judgement, RuleSet};
+#[cfg(CONFIG_RUST)]
+pub(crate) use when::scatter;
 
 // For the tests on the host.
 #[cfg(not(CONFIG_RUST))]
-pub(crate) use {build::MAX_COUNTERS, calls::Calls, parse::MAX_LINE};
+pub(crate) use {
+    action::Change,
+    build::MAX_COUNTERS,
+    calls::Calls,
+    parse::MAX_LINE,
+    report::MAX_MISTAKES, //
+};

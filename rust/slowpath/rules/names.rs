@@ -4,7 +4,7 @@
 
 use super::abi::Abi;
 
-// `SYSCALLS`, `ERRNOS` and `SIGNALS`, made by `scripts/gen-names`.
+// `SYSCALLS`, `ARGUMENTS`, `VDSO`, `ERRNOS` and `SIGNALS`, made by `scripts/gen-names`.
 #[cfg(CONFIG_RUST)]
 include!(concat!(env!("OBJTREE"), "/kernel/slowpath/names.rs"));
 #[cfg(not(CONFIG_RUST))]
@@ -23,6 +23,7 @@ const _: () = {
         }
         i += 1;
     }
+    assert!(ARGUMENTS.len() == SYSCALLS.len());
 };
 
 /// Where a syscall is in the table of names.
@@ -40,12 +41,27 @@ pub(super) fn syscall_number(index: usize, abi: Abi) -> Option<u16> {
     u16::try_from(SYSCALLS.get(index)?.1[abi as usize]).ok()
 }
 
+/// Where the syscall with a number is in the table of names.
+pub(super) fn syscall_index_of(number: i32, abi: Abi) -> Option<usize> {
+    let mut names = SYSCALLS.iter();
+    names.position(|s| number >= 0 && i32::from(s.1[abi as usize]) == number)
+}
+
 /// The name of the syscall with a number.
 pub(crate) fn syscall_name_of(number: i32, abi: Abi) -> Option<&'static str> {
-    let mut names = SYSCALLS.iter();
-    names
-        .find(|s| number >= 0 && i32::from(s.1[abi as usize]) == number)
-        .map(|s| s.0)
+    syscall_index_of(number, abi).map(syscall_name)
+}
+
+/// How wide an argument is, as [`Width`](super::width::Width) has it.
+pub(super) fn argument_width(index: usize, abi: Abi, argument: u8) -> u8 {
+    let widths = ARGUMENTS.get(index).map_or(0, |a| a[abi as usize]);
+    // CAST: Four bits are left.
+    (widths >> (4 * u32::from(argument % 6)) & 0xf) as u8
+}
+
+/// Whether programs get the result from the vDSO, mostly.
+pub(super) fn is_in_vdso(name: &str) -> bool {
+    VDSO.contains(&name)
 }
 
 fn name(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {

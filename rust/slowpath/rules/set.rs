@@ -5,12 +5,13 @@
 use super::{
     abi::Abi,
     action::Action, //
-    calls::{Calls, WithAbi},
-    condition::{Call, Condition, When},
+    calls::{Calls, Range},
+    condition::{Call, Condition},
+    defaults::Defaults,
     list::List,
     table::{Kind, Slot, Table},
+    when::When,
 };
-use core::fmt;
 
 /// What the rules say about one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,48 @@ pub(super) struct Conditional {
     pub(super) nr_conditions: u8,
     /// One more than the counter, or 0.
     pub(super) when: u8,
+    pub(super) variants: Variants,
+}
+
+/// The conditions come as often as they are different tests on some of the architectures.
+///
+/// Packed: two bits for each architecture, and above these how many variants there are.
+#[derive(Clone, Copy)]
+pub(super) struct Variants(u8);
+
+impl Variants {
+    pub(super) fn none() -> Self {
+        Self(0)
+    }
+
+    /// The next one, which is that of these architectures.
+    pub(super) fn add(&mut self, abis: impl Iterator<Item = Abi>) {
+        let next = self.len();
+        for abi in abis {
+            // CAST: There are not more variants than architectures.
+            self.0 |= (next as u8) << (2 * abi as u8);
+        }
+        self.0 += 1 << 6;
+    }
+
+    /// Which one is that of an architecture.
+    #[inline]
+    pub(super) fn of(self, abi: Abi) -> usize {
+        usize::from(self.0 >> (2 * abi as u8) & 3)
+    }
+
+    pub(super) fn len(self) -> usize {
+        usize::from(self.0 >> 6)
+    }
+}
+
+impl Conditional {
+    /// Where the conditions of an architecture begin.
+    #[inline]
+    pub(super) fn first_condition_on(&self, abi: Abi) -> usize {
+        let before = self.variants.of(abi) * usize::from(self.nr_conditions);
+        usize::from(self.first_condition) + before
+    }
 }
 
 /// The rules for a call that has conditional ones.
@@ -58,45 +101,23 @@ pub(super) const LAST: u16 = 1 << 15;
 /// A policy's rules.
 pub(crate) struct RuleSet {
     pub(super) table: Table,
-    pub(super) default: Action,
-    pub(super) abi_defaults: [Option<Action>; Abi::ALL.len()],
+    /// Whether the first rule that holds decides, and not the strictest.
+    pub(super) first_decides: bool,
+    pub(super) defaults: Defaults,
     /// The line of the first rule: those of the defaults come before.
     pub(super) first_rule: usize,
     pub(super) rules: List<Rule>,
+    /// The numbers that rules for some of them are for.
+    pub(super) ranges: List<Range>,
     pub(super) actions: List<Action>,
+    /// What actions that are several consist of.
+    pub(super) steps: List<Action>,
     pub(super) conditional: List<Conditional>,
     pub(super) conditions: List<Condition>,
     pub(super) whens: List<When>,
     pub(super) bundles: List<Bundle>,
     /// Where conditional rules are, bundle by bundle.
     pub(super) members: List<u16>,
-}
-
-/// A line of the canonical text.
-enum Line<'a> {
-    Default,
-    AbiDefault(Abi, Action),
-    Rule(&'a Rule),
-}
-
-/// The architectures that have a default of their own, in order.
-fn own_defaults(
-    defaults: &[Option<Action>; Abi::ALL.len()],
-) -> impl Iterator<Item = (Abi, Action)> + '_ {
-    Abi::ALL
-        .into_iter()
-        .filter_map(|abi| Some((abi, defaults[abi as usize]?)))
-}
-
-/// The line of the first rule: those of the defaults come before.
-pub(super) fn first_rule(defaults: &[Option<Action>; Abi::ALL.len()]) -> usize {
-    1 + own_defaults(defaults).count()
-}
-
-/// The line that has the default of an architecture.
-pub(super) fn default_line(defaults: &[Option<Action>; Abi::ALL.len()], abi: Abi) -> usize {
-    let own = own_defaults(defaults).position(|(a, _)| a == abi);
-    own.map_or(0, |i| i + 1)
 }
 
 impl RuleSet {
@@ -148,7 +169,7 @@ impl RuleSet {
         Ok(match self.table.get(abi, nr).kind() {
             Kind::Allow(line) | Kind::Constant(line) => self.judge_by(line),
             Kind::Bundle(bundle) | Kind::Single(bundle) => match self.bundles.get(bundle) {
-                Some(bundle) => return self.judge_by_bundle(bundle, call, count),
+                Some(bundle) => return self.judge_by_bundle(bundle, abi, call, count),
                 None => self.judge_by(0),
             },
             Kind::Unjudged => Judgement {
@@ -174,6 +195,7 @@ impl RuleSet {
     fn judge_by_bundle<E>(
         &self,
         bundle: &Bundle,
+        abi: Abi,
         call: &impl Call,
         count: impl Fn(usize) -> Result<u64, E>,
     ) -> Result<Judgement, E> {
@@ -187,11 +209,15 @@ impl RuleSet {
             best = Some(self.judge_by(otherwise));
         }
         for conditional in self.members_of(bundle) {
-            if self.holds(conditional, call, &count)? {
+            if self.holds(conditional, abi, call, &count)? {
                 let judgement = Judgement {
                     action: self.action_at(conditional.action),
                     line: Some(self.first_rule + usize::from(conditional.rule)),
                 };
+                // Those without conditions that come before left no others to ask.
+                if self.first_decides {
+                    return Ok(judgement);
+                }
                 if best.is_none_or(|best| judgement.beats(&best)) {
                     best = Some(judgement);
                 }
@@ -220,10 +246,11 @@ impl RuleSet {
     fn holds<E>(
         &self,
         conditional: &Conditional,
+        abi: Abi,
         call: &impl Call,
         count: impl Fn(usize) -> Result<u64, E>,
     ) -> Result<bool, E> {
-        let mut conditions = self.conditions_of(conditional).iter();
+        let mut conditions = self.conditions_of(conditional, abi).iter();
         if !conditions.all(|condition| condition.holds(call)) {
             return Ok(false);
         }
@@ -233,27 +260,16 @@ impl RuleSet {
         }
     }
 
-    fn line(&self, line: usize) -> Line<'_> {
-        let rule = line.checked_sub(self.first_rule);
-        if let Some(rule) = rule.and_then(|i| self.rules.get(i)) {
-            return Line::Rule(rule);
-        }
-        let own = line.checked_sub(1);
-        match own.and_then(|i| own_defaults(&self.abi_defaults).nth(i)) {
-            Some((abi, action)) => Line::AbiDefault(abi, action),
-            None => Line::Default,
-        }
-    }
-
     #[inline(never)]
     fn default_of_line(&self, line: usize) -> Action {
-        match self.line(line) {
-            Line::AbiDefault(_, action) => action,
-            _ => self.default,
+        match self.defaults.at(line) {
+            Some((_, default)) => default.action,
+            // All lines are valid.
+            None => Action::KillProcess,
         }
     }
 
-    fn conditional_of(&self, rule: &Rule) -> Option<&Conditional> {
+    pub(super) fn conditional_of(&self, rule: &Rule) -> Option<&Conditional> {
         if rule.body & CONDITIONAL == 0 {
             return None;
         }
@@ -270,20 +286,20 @@ impl RuleSet {
     }
 
     #[inline]
-    fn action(&self, rule: &Rule) -> Action {
+    pub(super) fn action(&self, rule: &Rule) -> Action {
         let index = self.conditional_of(rule).map_or(rule.body, |c| c.action);
         self.action_at(index)
     }
 
     #[inline]
-    fn conditions_of(&self, conditional: &Conditional) -> &[Condition] {
-        let first = usize::from(conditional.first_condition);
+    fn conditions_of(&self, conditional: &Conditional, abi: Abi) -> &[Condition] {
+        let first = conditional.first_condition_on(abi);
         let end = first + usize::from(conditional.nr_conditions);
         self.conditions.get(first..end).unwrap_or_default()
     }
 
     #[inline]
-    fn when_of(&self, conditional: &Conditional) -> Option<(usize, When)> {
+    pub(super) fn when_of(&self, conditional: &Conditional) -> Option<(usize, When)> {
         let counter = usize::from(conditional.when).checked_sub(1)?;
         Some((counter, *self.whens.get(counter)?))
     }
@@ -293,29 +309,15 @@ impl RuleSet {
         self.whens.len()
     }
 
-    /// How many lines the canonical text has.
-    pub(crate) fn nr_lines(&self) -> usize {
-        self.first_rule + self.rules.len()
-    }
-
-    /// Writes one line of the canonical text, without its end.
-    pub(crate) fn fmt_line(&self, line: usize, out: &mut impl fmt::Write) -> fmt::Result {
-        let rule = match self.line(line) {
-            Line::Default => return write!(out, "default {}", self.default),
-            Line::AbiDefault(abi, action) => {
-                return write!(out, "default arch {} {action}", abi.name())
+    /// What an action consists of, in the order in which it is to be done.
+    pub(crate) fn steps<'a>(&'a self, action: &'a Action) -> &'a [Action] {
+        match *action {
+            Action::Several { first, count, .. } => {
+                let first = usize::from(first);
+                let steps = self.steps.get(first..first + usize::from(count));
+                steps.unwrap_or_default()
             }
-            Line::Rule(rule) => rule,
-        };
-        write!(out, "{}", WithAbi(rule.calls))?;
-        let conditional = self.conditional_of(rule);
-        for condition in conditional.map_or(&[][..], |c| self.conditions_of(c)) {
-            write!(out, " {condition}")?;
-        }
-        write!(out, " {}", self.action(rule))?;
-        match conditional.and_then(|c| self.when_of(c)) {
-            Some((_, when)) => write!(out, "{when}"),
-            None => Ok(()),
+            _ => core::slice::from_ref(action),
         }
     }
 
@@ -325,7 +327,9 @@ impl RuleSet {
         size_of::<Self>()
             + super::table::SIZE
             + self.rules.size()
+            + self.ranges.size()
             + self.actions.size()
+            + self.steps.size()
             + self.conditional.size()
             + self.conditions.size()
             + self.whens.size()
@@ -337,18 +341,7 @@ impl RuleSet {
 impl Judgement {
     /// The stricter action wins, the first of equals.
     fn beats(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.action.strictness(), other.action.strictness());
+        let (ours, theirs) = (self.action.kind(), other.action.kind());
         ours > theirs || (ours == theirs && self.line < other.line)
-    }
-}
-
-/// The canonical text: it parses to the same policy.
-impl fmt::Display for RuleSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in 0..self.nr_lines() {
-            self.fmt_line(line, f)?;
-            f.write_str("\n")?;
-        }
-        Ok(())
     }
 }

@@ -79,13 +79,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(rest: [Slot; Abi::ALL.len()]) -> Result<Self, NoMemory> {
-        let slots = Self::allocate()?;
-        let mut table = Self { slots, rest };
+    /// A table that has what `slot` says of each number, and of those that are in no table.
+    pub(super) fn new(slot: impl Fn(Abi, Option<i32>) -> Slot) -> Result<Self, NoMemory> {
+        let mut slots = Self::allocate()?;
         for abi in Abi::ALL {
-            table.slots[abi as usize].fill(rest[abi as usize]);
+            for (number, to) in slots[abi as usize].iter_mut().enumerate() {
+                // CAST: There are few.
+                *to = slot(abi, Some(number as i32));
+            }
         }
-        Ok(table)
+        let rest = Abi::ALL.map(|abi| slot(abi, None));
+        Ok(Self { slots, rest })
     }
 
     #[cfg(CONFIG_RUST)]

@@ -7,10 +7,14 @@ mod conditions;
 mod errors;
 mod generators;
 mod limits;
+mod lines;
+mod order;
 mod properties;
 mod reference;
+mod reports;
 mod scopes;
 mod texts;
+mod widths;
 mod writing;
 
 /// The kernel's names, for the reference.
@@ -20,7 +24,7 @@ mod names {
 
 use crate::{
     check::{self, Caller},
-    rules::{Abi, Action, Judgement, RuleSet},
+    rules::{Abi, Action, Judgement, ParseError, Remark, Report, RuleSet},
 };
 
 // The numbers on x86_64.
@@ -29,24 +33,36 @@ const GETPPID: i32 = 110;
 const OPENAT: i32 = 257;
 
 /// A way to give each action, the most lenient first; for a rule for getppid.
-const VERDICTS: [&str; 13] = [
+const VERDICTS: [&str; 14] = [
     "allow",
     "log",
+    "after delay 3ms",
     "after return 3",
     "after errno EIO",
     "set arg0 3",
     "redirect getpid",
     "delay 3ms",
+    "signal SIGUSR1",
     "return 3",
     "errno EIO",
-    "signal SIGUSR1",
     "trap 3",
     "kill_thread",
     "kill_process",
 ];
 
 fn parse(text: &str) -> RuleSet {
-    RuleSet::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text:?}: {e:?}"))
+    let mut report = Report::new();
+    RuleSet::parse(text.as_bytes(), check::RANDOM, &mut report)
+        .unwrap_or_else(|e| panic!("{text:?}: {e:?}: {:?}", report.remarks()))
+}
+
+/// Why a text is refused, and what is said about it.
+fn refused(text: &[u8]) -> (ParseError, Vec<Remark>) {
+    let mut report = Report::new();
+    match RuleSet::parse(text, check::RANDOM, &mut report) {
+        Err(e) => (e, report.remarks().to_vec()),
+        Ok(set) => panic!("accepted as {set}"),
+    }
 }
 
 /// Judges the first call that is made.

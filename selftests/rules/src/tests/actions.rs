@@ -3,7 +3,7 @@
 //! What actions say, and which of several wins.
 
 use super::{action, action_on, judge, parse, GETPID, GETPPID, OPENAT, VERDICTS};
-use crate::rules::{Abi, Action};
+use crate::rules::{Abi, Action, Change};
 
 #[test]
 fn each_action_is_what_its_words_say() {
@@ -37,7 +37,12 @@ fn each_action_is_what_its_words_say() {
 fn an_argument_is_set_to_any_value() {
     for argument in 0..6 {
         for value in [0, 1, u64::MAX] {
-            let want = Action::Set { argument, value };
+            let change = Change::Assign;
+            let want = Action::Set {
+                argument,
+                change,
+                value,
+            };
             for value in [format!("{value}"), format!("{value:#x}")] {
                 let text = format!("getppid set arg{argument} {value}");
                 assert_eq!(action(&text, GETPPID), want, "{text}");

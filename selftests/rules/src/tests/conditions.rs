@@ -5,7 +5,7 @@
 use super::{action, judge, parse, GETPID, GETPPID};
 use crate::{
     check::Caller,
-    rules::{Abi, Action, Call, Judgement},
+    rules::{Abi, Action, Call, Judgement, Report, RuleSet},
 };
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -18,7 +18,7 @@ fn holds(condition: &str, argument: u64) -> bool {
 }
 
 #[test]
-fn comparisons_are_of_64_bits_without_a_sign() {
+fn comparisons_of_whole_registers_are_of_64_bits_without_a_sign() {
     let values = [
         0,
         1,
@@ -41,7 +41,15 @@ fn comparisons_are_of_64_bits_without_a_sign() {
                 (">", argument > value),
                 (">=", argument >= value),
             ] {
-                for value in [format!("{value}"), format!("{value:#x}")] {
+                // What never holds is a mistake.
+                if (operator, value) == ("<", 0) || (operator, value) == (">", MAX) {
+                    continue;
+                }
+                for value in [
+                    format!("{value}"),
+                    format!("{value:#x}"),
+                    format!("0{value:o}"),
+                ] {
                     let condition = format!("{operator} {value}");
                     assert_eq!(holds(&condition, argument), want, "{argument} {condition}");
                 }
@@ -71,6 +79,19 @@ fn a_mask_leaves_the_other_bits_out() {
             false,
         ),
         ("& 0x8000000000000000 == 0", MAX >> 1, true),
+        ("& 0x7e020000 != 0", 0, false),
+        ("& 0x7e020000 != 0", 0x20000, true),
+        ("& 0x7e020000 != 0", !0x7e020000, false),
+        ("& 0xf0 != 0x10", 0x11f, false),
+        ("& 0xf0 != 0x10", 0x12f, true),
+        ("& 0xf0 < 0x20", 0xf1f, true),
+        ("& 0xf0 < 0x20", 0x20, false),
+        ("& 0xf0 <= 0x25", 0x2f, true),
+        ("& 0xf0 <= 0x25", 0x30, false),
+        ("& 0xf0 > 0x20", 0x2f, false),
+        ("& 0xf0 > 0x20", 0x30, true),
+        ("& 0xf0 >= 0x20", 0x2f, true),
+        ("& 0xf0 >= 0x20", 0x1f, false),
         ("& 18446744073709551615 == 18446744073709551615", MAX, true),
         (
             "& 18446744073709551615 == 18446744073709551615",
@@ -216,6 +237,13 @@ fn calls_are_counted_from_one() {
         ("0x2+0x4", &[2, 6]),
         ("10", &[]),
         ("65535+65535", &[]),
+        ("3..5", &[3, 4, 5]),
+        ("3..3", &[3]),
+        ("8..100", &[8, 9]),
+        ("2..8+3", &[2, 5, 8]),
+        ("2..7+3", &[2, 5]),
+        ("1..65535+65535", &[1]),
+        ("010", &[8]),
     ] {
         assert_eq!(
             logged(&format!("getppid log when {when}"), 9),
@@ -244,6 +272,47 @@ fn counts_go_beyond_32_bits() {
         let action = caller.judge(&set, Abi::X86_64, GETPPID).action;
         assert_eq!(action == Action::Log, want, "{when}: {count}");
     }
+}
+
+#[test]
+fn a_share_of_the_calls_is_hit_by_chance() {
+    for percent in [1, 10, 50, 99] {
+        for seed in ["", " seed 0", " seed 7", " seed 4294967295"] {
+            let hit = logged(&format!("getppid log when {percent}%{seed}"), 10_000).len();
+            let want = percent * 100;
+            assert!(hit.abs_diff(want) < 250, "{percent}%{seed}: {hit}");
+        }
+    }
+    assert_eq!(logged("getppid log when 100%", 100).len(), 100);
+}
+
+#[test]
+fn a_seed_says_which_calls_are_hit() {
+    let hit = |text| logged(text, 1000);
+    let seven = hit("getppid log when 10% seed 7");
+    assert_eq!(hit("# another line\ngetppid log when 10% seed 07"), seven);
+    assert_ne!(hit("getppid log when 10% seed 8"), seven);
+    // More include those.
+    let more = hit("getppid log when 20% seed 7");
+    assert!(seven.iter().all(|call| more.contains(call)));
+}
+
+#[test]
+fn without_a_seed_others_are_hit_each_time() {
+    let hit = |random, line: usize| {
+        let text = "getppid log when 10%\ngetpid log when 10%";
+        let set = RuleSet::parse(text.as_bytes(), random, &mut Report::new()).unwrap();
+        let caller = Caller::new(&set);
+        let hit = (0..1000).map(|_| {
+            caller
+                .judge(&set, Abi::X86_64, [GETPPID, GETPID][line])
+                .action
+        });
+        hit.collect::<Vec<_>>()
+    };
+    assert_eq!(hit(1, 0), hit(1, 0));
+    assert_ne!(hit(1, 0), hit(2, 0));
+    assert_ne!(hit(1, 0), hit(1, 1));
 }
 
 #[test]

@@ -2,19 +2,19 @@
 
 //! What is not a policy, and where.
 
-use crate::rules::{Mistake, ParseError, RuleSet};
+use super::refused;
+use crate::rules::{ParseError, Remark};
 
-/// The line, the column and the reason for which a text is refused.
+/// The line, the column and the reason for which a text is refused: the first one.
 fn error(text: &[u8]) -> (u32, u32, &'static str) {
-    match RuleSet::parse(text) {
-        Err(ParseError::Syntax(Mistake {
-            line,
-            column,
-            reason,
-        })) => (line, column, reason),
-        Err(e) => panic!("{e:?}"),
-        Ok(set) => panic!("accepted as {set}"),
-    }
+    let (error, remarks) = refused(text);
+    assert_eq!(error, ParseError::Syntax);
+    let Remark {
+        line,
+        column,
+        reason,
+    } = remarks[0];
+    (line, column, reason)
 }
 
 #[test]
@@ -26,7 +26,14 @@ fn each_error_says_where_and_why() {
     const ERROR: &str = "expected an error";
     const VALUE: &str = "expected a value";
     const ARGUMENT: &str = "expected an argument";
-    const WHEN: &str = "expected FIRST, FIRST+ or FIRST+STEP";
+    const WHEN: &str =
+        "expected FIRST, FIRST+, FIRST+STEP, FIRST..LAST, FIRST..LAST+STEP or a percentage";
+    const RANGE: &str = "out of the range of the argument";
+    const NO_SIGN: &str = "negative, and the argument has no sign";
+    const NO_VALUE: &str = "holds for no value";
+    const WIDE_MASK: &str = "the mask has bits that the argument does not have";
+    const NO_RANGE: &str = "not a range of syscalls";
+    const ABOVE: &str = "expected a number below 560";
     const MORE: &str = "nothing more is expected here";
     const NEVER_EQUAL: &str = "never equal: it has bits outside of the mask";
     const NOT_HERE: &str = "not a syscall of this architecture";
@@ -78,18 +85,38 @@ fn each_error_says_where_and_why() {
         ("read arg0 &", 12, "a mask is missing"),
         ("read arg0 & == 1 log", 13, "not a mask"),
         ("read arg0 & -1 == 1 log", 13, "not a mask"),
-        ("read arg0 & 1 != 1 log", 15, "only '==' goes with a mask"),
-        ("read arg0 & 1 <= 1 log", 15, "only '==' goes with a mask"),
         ("read arg0 ==", 13, "a value is missing"),
         ("read arg0 & 1 ==", 17, "a value is missing"),
-        ("read arg0 == -1 log", 14, "not a value"),
+        ("read arg0 == --1 log", 14, "not a value"),
+        ("read arg0 == 08 log", 14, "not a value"),
+        ("read arg0 == -1 log", 14, NO_SIGN),
+        ("mmap arg4 == -1 log", 14, NO_SIGN),
+        ("read u64(arg0) < -1 log", 18, NO_SIGN),
+        ("openat arg0 == 0xffffff9c log", 16, RANGE),
+        ("openat arg0 > 2147483648 log", 15, RANGE),
+        ("openat arg0 >= -2147483649 log", 16, RANGE),
+        ("read arg0 != 4294967296 log", 14, RANGE),
+        ("read i8(arg0) == 128 log", 18, RANGE),
+        ("read arg0 < 0 log", 13, NO_VALUE),
+        ("read arg0 > 4294967295 log", 13, NO_VALUE),
+        ("openat arg0 < -2147483648 log", 15, NO_VALUE),
+        ("read arg0 & 0xff > 0xff log", 20, NO_VALUE),
+        ("read arg0 & 0xff < 0x100 log", 20, RANGE),
+        ("read arg0 & 0xff == -1 log", 21, NO_SIGN),
+        ("read arg0 & 0x100000000 != 0 log", 13, WIDE_MASK),
+        ("chmod arg1 & 0x10000 == 0 log", 14, WIDE_MASK),
+        ("read u24(arg0) == 1 log", 6, "not an argument"),
+        ("read u32(arg6) == 1 log", 6, "not an argument"),
+        ("read u32(arg0 == 1 log", 6, "not an argument"),
+        ("read u32( arg0 ) == 1 log", 6, "not an argument"),
         ("read arg0 == 18446744073709551616 log", 14, "not a value"),
         ("read arg0 == EPERM log", 14, "not a value"),
         ("read arg0 & 1 == 2 log", 18, NEVER_EQUAL),
+        ("read arg0 & 1 != 2 log", 18, NEVER_EQUAL),
         ("read arg0 & 0 == 1 log", 18, NEVER_EQUAL),
         (
-            "read arg0 & 0x7fffffffffffffff == 18446744073709551615 log",
-            35,
+            "read u64(arg0) & 0x7fffffffffffffff == 18446744073709551615 log",
+            40,
             NEVER_EQUAL,
         ),
         ("openat errno", 13, ERROR),
@@ -101,14 +128,24 @@ fn each_error_says_where_and_why() {
         ("openat return 1x", 15, VALUE),
         ("openat after return", 20, VALUE),
         ("openat after return -512", 21, VALUE),
-        ("openat after", 13, "'return' or 'errno' is missing"),
-        ("openat after allow", 14, "not 'return' or 'errno'"),
+        (
+            "openat after",
+            13,
+            "'return', 'errno' or 'delay' is missing",
+        ),
+        ("openat after allow", 14, "not 'return', 'errno' or 'delay'"),
+        ("openat after delay 20", 20, "expected a time, like 20ms"),
+        ("openat delay 010ms", 14, "expected a time, like 20ms"),
         ("openat delay", 13, "expected a time, like 20ms"),
         ("openat delay 20", 14, "expected a time, like 20ms"),
         ("openat signal", 14, "expected a signal"),
         ("openat signal SIGFOO", 15, "expected a signal"),
         ("openat trap 65536", 13, "expected a number of 16 bits"),
-        ("openat trap log", 13, "expected a number of 16 bits"),
+        ("openat trap 0x", 13, "expected a number of 16 bits"),
+        ("openat trap foo", 13, MORE),
+        ("openat set arg0 |", 18, "expected bits"),
+        ("openat set arg0 & x", 19, "expected bits"),
+        ("openat set arg0 ^ 1", 17, VALUE),
         ("openat set", 11, ARGUMENT),
         ("openat set 1 2", 12, ARGUMENT),
         ("openat set arg6 2", 12, ARGUMENT),
@@ -126,7 +163,57 @@ fn each_error_says_where_and_why() {
         ("openat redirect getuid32", 17, NOT_EVERYWHERE),
         ("openat allow when", 18, WHEN),
         ("openat allow when x", 19, WHEN),
-        ("openat allow log", 14, MORE),
+        ("openat allow when 0", 19, WHEN),
+        ("openat allow when 4..3", 19, WHEN),
+        ("openat allow when 3..4+", 19, WHEN),
+        ("openat allow when 3..", 19, WHEN),
+        ("openat allow when ..3", 19, WHEN),
+        ("openat allow when 0..3", 19, WHEN),
+        ("openat allow when 3+2..9", 19, WHEN),
+        ("openat allow when 0%", 19, WHEN),
+        ("openat allow when 101%", 19, WHEN),
+        ("openat allow when %", 19, WHEN),
+        ("openat allow when 10 %", 22, MORE),
+        (
+            "openat allow when 10% seed",
+            27,
+            "expected a number of 32 bits",
+        ),
+        (
+            "openat allow when 10% seed x",
+            28,
+            "expected a number of 32 bits",
+        ),
+        (
+            "openat allow when 10% seed 4294967296",
+            28,
+            "expected a number of 32 bits",
+        ),
+        ("openat allow when 10 seed 1", 22, MORE),
+        ("470..469 log", 1, NO_RANGE),
+        ("470..560 log", 1, NO_RANGE),
+        ("..5 log", 1, NO_RANGE),
+        ("5.. log", 1, NO_RANGE),
+        ("read..write log", 1, NO_RANGE),
+        ("1..2..3 log", 1, NO_RANGE),
+        ("? log", 1, "not a syscall"),
+        ("?470 log", 1, "not a syscall"),
+        ("?Read log", 1, "not a syscall"),
+        ("??read log", 1, "not a syscall"),
+        ("?no_such_call", 14, NO_VERDICT),
+        ("?no_such_call alow", 15, "not a verdict"),
+        ("?no_such_call arg0 == x log", 23, "not a value"),
+        ("?no_such_call log log", 19, "'allow' and 'log' stand alone"),
+        ("?no_such_call redirect foo", 24, "not a syscall"),
+        ("default above", 14, ABOVE),
+        ("default above 560 log", 15, ABOVE),
+        ("default above log", 15, ABOVE),
+        ("default above 5 arch i386 log", 17, "not a verdict"),
+        ("order", 6, "expected 'first'"),
+        ("order last", 7, "expected 'first'"),
+        ("order first first", 13, MORE),
+        ("openat allow log", 14, "'allow' and 'log' stand alone"),
+        ("openat allow foo", 14, MORE),
         ("openat allow when 1 when 1", 21, MORE),
         ("openat trap 1 2", 15, MORE),
         ("default allow when 1", 15, MORE),
@@ -151,9 +238,16 @@ fn there_is_one_default_of_each_kind() {
             "default arch i386 log\ndefault arch x32 log\ndefault arch i386 log",
             3,
         ),
+        ("default above 5 log\ndefault above 6 trap", 2),
+        (
+            "default arch x32 above 5 log\ndefault arch x32 above 5 log",
+            2,
+        ),
     ] {
         assert_eq!(error(text.as_bytes()), (line, 1, ALREADY), "{text}");
     }
+    let twice = "order first\nread log\n order first";
+    assert_eq!(error(twice.as_bytes()), (3, 2, "there is an order already"));
 }
 
 #[test]

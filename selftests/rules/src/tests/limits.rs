@@ -2,20 +2,19 @@
 
 //! How much a policy may have, and how much memory that takes.
 
-use super::{names::SYSCALLS, parse, reference::is_judged};
-use crate::rules::{Mistake, ParseError, RuleSet, MAX_COUNTERS, MAX_LINE, MAX_RULES, MAX_TEXT};
+use super::{names::SYSCALLS, parse, reference::is_judged, refused};
+use crate::rules::{ParseError, Remark, MAX_COUNTERS, MAX_LINE, MAX_RULES, MAX_TEXT};
 
 /// The line, the column and the reason for which a text is too big.
 fn too_big(text: &str) -> (usize, usize, &'static str) {
-    match RuleSet::parse(text.as_bytes()) {
-        Err(ParseError::TooBig(Mistake {
-            line,
-            column,
-            reason,
-        })) => (line as usize, column as usize, reason),
-        Err(e) => panic!("{e:?}"),
-        Ok(_) => panic!("accepted"),
-    }
+    let (error, remarks) = refused(text.as_bytes());
+    assert_eq!(error, ParseError::TooBig);
+    let Remark {
+        line,
+        column,
+        reason,
+    } = remarks[0];
+    (line as usize, column as usize, reason)
 }
 
 #[test]
@@ -84,7 +83,7 @@ fn a_text_is_so_long_and_no_longer() {
 #[test]
 fn a_line_whose_canonical_text_cannot_be_read_is_refused() {
     let conditions = " arg0 == 9".repeat(20);
-    let text = |value| format!("# x\nread log\n148{conditions} arg0 == {value} log");
+    let text = |value| format!("# x\nread log\n148{conditions} arg1 == {value} log");
     let set = parse(&text("1234567890"));
     assert_eq!(set.to_string().lines().map(str::len).max(), Some(MAX_LINE));
     let want = (3, 1, "the line is too long with names for its numbers");
@@ -151,9 +150,18 @@ fn a_conditional_rule_takes_64_bytes_at_most() {
 }
 
 #[test]
-fn a_rule_that_counts_takes_64_bytes_at_most() {
+fn a_rule_that_counts_takes_72_bytes_at_most() {
     let line = |name| format!("{name} arg0 == 1 log when 2+3\n");
     let text: String = names().take(MAX_COUNTERS).map(line).collect();
     let size = parse(&text).size();
-    assert!(size <= (8 << 10) + 64 * MAX_COUNTERS, "{size} bytes");
+    assert!(size <= (8 << 10) + 72 * MAX_COUNTERS, "{size} bytes");
+}
+
+#[test]
+fn ranges_with_conditions_are_for_so_many_calls_and_no_more() {
+    let full = "0..559 arch i386 arg0 == 1 log\n".repeat(117);
+    parse(&full);
+    let want = (118, 1, "too many calls with conditions or 'when'");
+    assert_eq!(too_big(&format!("{full}0..559 arg0 == 1 log")), want);
+    parse(&format!("{full}{}", "0..559 log\n".repeat(MAX_RULES - 117)));
 }

@@ -5,7 +5,7 @@
 use super::{generators, parse, reference};
 use crate::{
     check::{check, judge, Caller},
-    rules::{Abi, Action, Calls},
+    rules::{Abi, Action, Calls, Change, RuleSet},
 };
 use proptest::prelude::*;
 
@@ -33,15 +33,29 @@ fn style(mut seed: u64) -> impl FnMut(usize) -> usize {
 }
 
 /// The engine's action, as the reference says it.
-fn plain(action: Action, abi: usize) -> reference::Action {
+fn plain(set: &RuleSet, action: Action, abi: usize) -> Vec<reference::Action> {
+    let steps = set.steps(&action);
+    steps.iter().map(|step| plain_step(*step, abi)).collect()
+}
+
+fn plain_step(action: Action, abi: usize) -> reference::Action {
     let number =
         |calls: Calls| reference::Syscall::Numbered(abi, calls.number(Abi::ALL[abi]).unwrap());
     match action {
         Action::Allow => reference::Action::Allow,
         Action::Log => reference::Action::Log,
+        Action::AfterDelay(nanos) => reference::Action::AfterDelay(nanos),
         Action::AfterReturn(value) => reference::Action::AfterReturn(value),
         Action::AfterErrno(errno) => reference::Action::AfterErrno(errno),
-        Action::Set { argument, value } => reference::Action::Set(argument.into(), value),
+        Action::Set {
+            argument,
+            change,
+            value,
+        } => match change {
+            Change::Assign => reference::Action::Set(argument.into(), value),
+            Change::Or => reference::Action::SetBits(argument.into(), value),
+            Change::And => reference::Action::KeepBits(argument.into(), value),
+        },
         Action::Redirect(to) => reference::Action::Redirect(number(to)),
         Action::Delay(nanos) => reference::Action::Delay(nanos),
         Action::Return(value) => reference::Action::Return(value),
@@ -50,18 +64,20 @@ fn plain(action: Action, abi: usize) -> reference::Action {
         Action::Trap(data) => reference::Action::Trap(data),
         Action::KillThread => reference::Action::KillThread,
         Action::KillProcess => reference::Action::KillProcess,
+        Action::Several { .. } => unreachable!(),
     }
 }
 
-/// The reference's action, with what a redirection means on an architecture.
-fn on(abi: usize, action: reference::Action) -> reference::Action {
-    match action {
+/// The reference's actions, with what a redirection means on an architecture.
+fn on(abi: usize, actions: Vec<reference::Action>) -> Vec<reference::Action> {
+    let on = |action| match action {
         reference::Action::Redirect(to) => {
             let number = to.number(abi).unwrap();
             reference::Action::Redirect(reference::Syscall::Numbered(abi, number))
         }
         action => action,
-    }
+    };
+    actions.into_iter().map(on).collect()
 }
 
 fn any_calls() -> impl Strategy<Value = Vec<u64>> {
@@ -85,6 +101,18 @@ fn any_word() -> impl Strategy<Value = Vec<u8>> {
     prop::sample::select(
         &[
             "default",
+            "order first",
+            "above 9",
+            "?",
+            "470..559",
+            "i32(arg0)",
+            "u8(",
+            "seed 7",
+            "10%",
+            "2..9+3",
+            "-100",
+            "04000",
+            "|",
             "arch",
             "i386",
             "read",
@@ -125,7 +153,7 @@ fn any_edit() -> impl Strategy<Value = Edit> {
         any_word().prop_map(Edit::Insert),
         (1..20usize).prop_map(Edit::Remove),
         any::<u8>().prop_map(Edit::Replace),
-        prop::sample::select(&b" \n#0+&x"[..]).prop_map(Edit::Replace),
+        prop::sample::select(&b" \n#0+&x?.%|-()"[..]).prop_map(Edit::Replace),
         (1..100usize, 1..5usize).prop_map(|(length, times)| Edit::Repeat(length, times)),
     ]
 }
@@ -161,10 +189,10 @@ proptest! {
             let (abi, nr, arguments) = generators::call(&policy, call);
             caller.arguments = arguments;
             let got = judge(&set, Abi::ALL[abi], nr, &caller);
-            let (action, line) = policy.judge(&mut counts, abi, nr, &arguments);
+            let (actions, line) = policy.judge(&mut counts, abi, nr, &arguments);
             prop_assert_eq!(
-                (plain(got.action, abi), got.line),
-                (on(abi, action), line),
+                (plain(&set, got.action, abi), got.line),
+                (on(abi, actions), line),
                 "{} {} {:?} by\n{}", abi, nr, arguments, text
             );
         }

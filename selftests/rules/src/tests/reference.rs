@@ -2,23 +2,36 @@
 
 //! What policies mean, as plainly as it can be said; nothing here is the engine's.
 
-use super::names::SYSCALLS;
+use super::names::{ARGUMENTS, SYSCALLS};
 use std::sync::LazyLock;
 
 const NEVER_JUDGED: [&str; 3] = ["restart_syscall", "uprobe", "uretprobe"];
 
+pub(super) const I386: usize = 1;
+const X32: usize = 2;
+
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
-    pub(super) default: Option<Action>,
-    pub(super) abi_defaults: [Option<Action>; 3],
+    pub(super) first_decides: bool,
+    /// In the order of their lines. The first one need not be there.
+    pub(super) defaults: Vec<Default>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Of an architecture or of all that have none, and for numbers above one or for all.
+#[derive(Clone, Debug)]
+pub(super) struct Default {
+    pub(super) abi: Option<usize>,
+    pub(super) above: Option<u16>,
+    pub(super) actions: Vec<Action>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) syscall: Syscall,
     pub(super) conditions: Vec<Condition>,
-    pub(super) action: Action,
+    /// In the order of the canonical text.
+    pub(super) actions: Vec<Action>,
     pub(super) when: Option<When>,
 }
 
@@ -28,23 +41,33 @@ pub(super) enum Syscall {
     Named(usize),
     /// An architecture, and the number on it.
     Numbered(usize, u16),
+    /// An architecture, and the first and the last number on it.
+    Range(usize, u16, u16),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Condition {
     pub(super) argument: usize,
-    pub(super) test: Test,
+    pub(super) width: Option<Width>,
+    pub(super) mask: Option<u64>,
+    pub(super) operator: Operator,
+    pub(super) value: i128,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Test {
-    Equal(u64),
-    NotEqual(u64),
-    Less(u64),
-    LessOrEqual(u64),
-    Greater(u64),
-    GreaterOrEqual(u64),
-    Masked(u64, u64),
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Width {
+    pub(super) bits: u32,
+    pub(super) is_signed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +75,22 @@ pub(super) enum When {
     Only(u32),
     From(u32),
     Every(u32, u32),
+    Until(u32, u32),
+    EveryUntil(u32, u32, u32),
+    /// So many of a hundred, by a seed.
+    Share(u64, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Action {
     Allow,
     Log,
+    AfterDelay(u64),
     AfterReturn(i64),
     AfterErrno(u16),
     Set(usize, u64),
+    SetBits(usize, u64),
+    KeepBits(usize, u64),
     Redirect(Syscall),
     Delay(u64),
     Return(i64),
@@ -87,25 +117,120 @@ pub(super) fn is_judged(abi: usize, nr: i32) -> bool {
 }
 
 impl Syscall {
+    pub(super) fn is_for(self, abi: usize, nr: i32) -> bool {
+        match self {
+            Self::Named(name) => i32::from(SYSCALLS[name].1[abi]) == nr && nr >= 0,
+            Self::Numbered(a, number) => a == abi && i32::from(number) == nr,
+            Self::Range(a, first, last) => a == abi && (first.into()..=last.into()).contains(&nr),
+        }
+    }
+
     pub(super) fn number(self, abi: usize) -> Option<u16> {
         match self {
             Self::Named(name) => number_of(name, abi),
             Self::Numbered(a, number) => (a == abi).then_some(number),
+            Self::Range(a, first, _) => (a == abi).then_some(first),
+        }
+    }
+
+    /// What the kernel takes of an argument.
+    pub(super) fn width(self, abi: usize, argument: usize) -> Width {
+        let name = match self {
+            Self::Named(name) => Some(name),
+            Self::Numbered(a, number) => SYSCALLS.iter().position(|(_, n)| n[a] == number as i16),
+            Self::Range(..) => None,
+        };
+        let digit = name.map_or(0, |name| ARGUMENTS[name][abi] >> (4 * argument) & 15);
+        Width {
+            bits: [64, 32, 16, 8][digit as usize / 2],
+            is_signed: digit % 2 == 1,
+        }
+        .on(abi)
+    }
+}
+
+impl Width {
+    /// A register of i386 is what is left when the upper half is cut off, and no sign of the lower
+    /// half reaches there.
+    pub(super) fn on(self, abi: usize) -> Self {
+        if abi == I386 && self.bits == 64 {
+            return Self {
+                bits: 32,
+                is_signed: false,
+            };
+        }
+        self
+    }
+
+    pub(super) fn max(self) -> i128 {
+        (1 << (self.bits - u32::from(self.is_signed))) - 1
+    }
+
+    pub(super) fn min(self) -> i128 {
+        if self.is_signed {
+            -self.max() - 1
+        } else {
+            0
+        }
+    }
+
+    fn bits_of(self, register: u64) -> i128 {
+        i128::from(register) % (1 << self.bits)
+    }
+
+    fn value_of(self, register: u64) -> i128 {
+        let bits = self.bits_of(register);
+        if bits > self.max() {
+            bits - (1 << self.bits)
+        } else {
+            bits
         }
     }
 }
 
-impl Test {
-    fn holds(self, x: u64) -> bool {
-        match self {
-            Self::Equal(value) => x == value,
-            Self::NotEqual(value) => x != value,
-            Self::Less(value) => x < value,
-            Self::LessOrEqual(value) => x <= value,
-            Self::Greater(value) => x > value,
-            Self::GreaterOrEqual(value) => x >= value,
-            Self::Masked(mask, value) => x & mask == value,
+impl Condition {
+    pub(super) fn width(&self, syscall: Syscall, abi: usize) -> Width {
+        let own = syscall.width(abi, self.argument);
+        self.width.map_or(own, |width| width.on(abi))
+    }
+
+    fn holds(&self, width: Width, register: u64) -> bool {
+        let x = match self.mask {
+            Some(mask) => width.bits_of(register) & i128::from(mask),
+            None => width.value_of(register),
+        };
+        match self.operator {
+            Operator::Equal => x == self.value,
+            Operator::NotEqual => x != self.value,
+            Operator::Less => x < self.value,
+            Operator::LessOrEqual => x <= self.value,
+            Operator::Greater => x > self.value,
+            Operator::GreaterOrEqual => x >= self.value,
         }
+    }
+
+    /// Whether it may be said of an argument of this width.
+    fn is_sensible_with(&self, width: Width) -> bool {
+        let (min, max) = match self.mask {
+            Some(mask) => (0, i128::from(mask)),
+            None => (width.min(), width.max()),
+        };
+        let all = (1i128 << width.bits) - 1;
+        let is_within = |mask| i128::from(mask) & self.value == self.value;
+        (min..=max).contains(&self.value)
+            && self.mask.is_none_or(|mask| i128::from(mask) <= all)
+            && match self.operator {
+                Operator::Equal | Operator::NotEqual => self.mask.is_none_or(is_within),
+                Operator::Less => self.value > min,
+                Operator::Greater => self.value < max,
+                _ => true,
+            }
+    }
+
+    /// Whether it may be said in a rule for these calls.
+    pub(super) fn is_sensible(&self, syscall: Syscall) -> bool {
+        let mut abis = (0..3).filter(|&abi| syscall.number(abi).is_some());
+        abis.any(|abi| self.is_sensible_with(self.width(syscall, abi)))
     }
 }
 
@@ -114,6 +239,7 @@ impl When {
         match self {
             Self::Only(first) => count == u64::from(first),
             Self::From(first) => count >= u64::from(first),
+            Self::Until(first, last) => (first.into()..=last.into()).contains(&count),
             Self::Every(first, step) => {
                 let mut at = u64::from(first);
                 while at < count {
@@ -121,8 +247,20 @@ impl When {
                 }
                 at == count
             }
+            Self::EveryUntil(first, last, step) => {
+                count <= u64::from(last) && Self::Every(first, step).holds(count)
+            }
+            Self::Share(percent, seed) => scatter(scatter(seed.into()) ^ count) % 100 < percent,
         }
     }
+}
+
+/// What comes out of splitmix64 with this state.
+fn scatter(state: u64) -> u64 {
+    let z = state.wrapping_add(0x9e3779b97f4a7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
+    z ^ (z >> 31)
 }
 
 impl Action {
@@ -130,61 +268,105 @@ impl Action {
         match self {
             Self::Allow => 1,
             Self::Log => 2,
-            Self::AfterReturn(_) => 3,
-            Self::AfterErrno(_) => 4,
-            Self::Set(..) => 5,
-            Self::Redirect(_) => 6,
-            Self::Delay(_) => 7,
-            Self::Return(_) => 8,
-            Self::Errno(_) => 9,
-            Self::Signal(_) => 10,
-            Self::Trap(_) => 11,
-            Self::KillThread => 12,
-            Self::KillProcess => 13,
+            Self::AfterDelay(_) => 3,
+            Self::AfterReturn(_) => 4,
+            Self::AfterErrno(_) => 5,
+            Self::Set(..) | Self::SetBits(..) | Self::KeepBits(..) => 6,
+            Self::Redirect(_) => 7,
+            Self::Delay(_) => 8,
+            Self::Signal(_) => 9,
+            Self::Return(_) => 10,
+            Self::Errno(_) => 11,
+            Self::Trap(_) => 12,
+            Self::KillThread => 13,
+            Self::KillProcess => 14,
         }
     }
 }
 
+impl Rule {
+    /// As strict as the strictest of what it does.
+    fn strictness(&self) -> usize {
+        let actions = self.actions.iter();
+        actions.map(|action| action.strictness()).max().unwrap()
+    }
+
+    fn holds(&self, count: &mut u64, abi: usize, nr: i32, arguments: &[u64; 6]) -> bool {
+        let mut conditions = self.conditions.iter();
+        if !self.syscall.is_for(abi, nr)
+            || !conditions.all(|c| c.holds(c.width(self.syscall, abi), arguments[c.argument]))
+        {
+            return false;
+        }
+        *count += 1;
+        self.when.is_none_or(|when| when.holds(*count))
+    }
+}
+
 impl Policy {
-    /// Judges a call, and counts it for each rule whose conditions hold: the action, and the line
-    /// of the canonical text that has it.
+    /// The lines before those of the rules.
+    fn nr_defaults(&self) -> usize {
+        let has_first = self.defaults.first().is_some_and(|d| d.is_first());
+        self.defaults.len() + usize::from(!has_first)
+    }
+
+    /// Judges a call, and counts it for each rule whose conditions hold, up to the one that decides
+    /// if the first one does: the actions, and the line of the canonical text that has them.
     pub(super) fn judge(
         &self,
         counts: &mut [u64],
         abi: usize,
         nr: i32,
         arguments: &[u64; 6],
-    ) -> (Action, Option<usize>) {
+    ) -> (Vec<Action>, Option<usize>) {
         if !is_judged(abi, nr) {
-            return (Action::Allow, None);
+            return (vec![Action::Allow], None);
         }
         let mut best: Option<usize> = None;
         for (i, rule) in self.rules.iter().enumerate() {
-            let mut conditions = rule.conditions.iter();
-            if rule.syscall.number(abi).map(i32::from) != Some(nr)
-                || !conditions.all(|c| c.test.holds(arguments[c.argument]))
-            {
+            if self.first_decides && best.is_some() {
+                break;
+            }
+            if !rule.holds(&mut counts[i], abi, nr, arguments) {
                 continue;
             }
-            counts[i] += 1;
-            if rule.when.is_some_and(|when| !when.holds(counts[i])) {
-                continue;
-            }
-            let stricter = match best {
-                None => true,
-                Some(best) => rule.action.strictness() > self.rules[best].action.strictness(),
-            };
-            if stricter {
+            if best.is_none_or(|best| rule.strictness() > self.rules[best].strictness()) {
                 best = Some(i);
             }
         }
-        // The lines of the defaults come first.
-        let own_defaults = |abis| self.abi_defaults[..abis].iter().flatten().count();
-        match (best, self.abi_defaults[abi], self.default) {
-            (Some(i), ..) => (self.rules[i].action, Some(1 + own_defaults(3) + i)),
-            (None, Some(action), _) => (action, Some(1 + own_defaults(abi))),
-            (None, None, Some(action)) => (action, Some(0)),
-            (None, None, None) => (Action::Allow, Some(0)),
+        if let Some(i) = best {
+            return (self.rules[i].actions.clone(), Some(self.nr_defaults() + i));
         }
+        let not_there = self.nr_defaults() - self.defaults.len();
+        let mut wanted = [Some(abi), None]
+            .into_iter()
+            .flat_map(|abi| [(abi, true), (abi, false)]);
+        let mut order: Vec<_> = wanted.by_ref().collect();
+        // Above a number, for this architecture and then for all; then without a number.
+        order.sort_by_key(|(_, is_above)| !is_above);
+        for (wanted, is_above) in order {
+            for (line, default) in self.defaults.iter().enumerate() {
+                if default.abi == wanted
+                    && default.above.is_some() == is_above
+                    && default.above.is_none_or(|above| is_newer(abi, nr, above))
+                {
+                    return (default.actions.clone(), Some(line + not_there));
+                }
+            }
+        }
+        (vec![Action::Allow], Some(0))
     }
+}
+
+impl Default {
+    pub(super) fn is_first(&self) -> bool {
+        self.abi.is_none() && self.above.is_none()
+    }
+}
+
+/// What a default above a number is for: higher ones, and those that no rule can have. The calls
+/// that only x32 has are not new.
+fn is_newer(abi: usize, nr: i32, above: u16) -> bool {
+    let is_old = abi == X32 && (512..=547).contains(&nr);
+    !is_old && (!(0..560).contains(&nr) || nr > above.into())
 }

@@ -64,6 +64,15 @@ fn a_rule_is_for_the_calls_that_it_names_only() {
         ("559 arch x32", &[(X32, 559)]),
         ("219 arch i386", &[(I386, 219)]),
         ("335 arch i386", &[(I386, 335)]),
+        ("?getppid", &[(X86_64, 110), (I386, 64), (X32, 110)]),
+        ("?getuid32", &[(I386, 199)]),
+        ("?accept arch i386", &[]),
+        ("?no_such_call", &[]),
+        ("?no_such_call arch x32", &[]),
+        ("334..337", &[(X86_64, 334), (X86_64, 337)]),
+        ("0..2 arch i386", &[(I386, 1), (I386, 2)]),
+        ("558..559 arch x32", &[(X32, 558), (X32, 559)]),
+        ("110..110", &[(X86_64, 110)]),
         ("0 arch x32", &[(X32, 0)]),
     ] {
         for rest in ["log", "arg0 == 0 log", "log when 1"] {
@@ -126,6 +135,92 @@ fn a_default_of_an_architecture_replaces_the_general_one() {
         action("default arch i386 trap\ngetppid log", GETPPID),
         Action::Log
     );
+}
+
+#[test]
+fn a_default_above_a_number_is_for_what_is_newer() {
+    use Abi::{I386, X32, X86_64};
+
+    let (allow, log, trap) = (Action::Allow, Action::Log, Action::Trap(0));
+    for (text, calls) in [
+        (
+            "default above 450 trap",
+            &[
+                (X86_64, 450, allow),
+                (X86_64, 451, trap),
+                (I386, 450, allow),
+                (I386, 451, trap),
+                (X32, 451, trap),
+                // Not newer than the others of x32.
+                (X32, 511, trap),
+                (X32, 512, allow),
+                (X32, 547, allow),
+                (X32, 548, trap),
+                (X86_64, 512, trap),
+                (X86_64, 560, trap),
+                (X32, 100_000, trap),
+                (I386, i32::MAX, trap),
+                (X86_64, -2, trap),
+                (X86_64, 219, allow),
+            ][..],
+        ),
+        (
+            "default above 450 trap\ndefault arch i386 log\n455 allow\n456 arg0 == 1 allow",
+            &[
+                (I386, 450, log),
+                (I386, 451, trap),
+                (X86_64, 454, trap),
+                (X86_64, 455, allow),
+                (X86_64, 456, trap),
+            ],
+        ),
+        (
+            "default above 450 trap\ndefault arch i386 above 400 log\ndefault errno 38",
+            &[
+                (I386, 400, Action::Errno(38)),
+                (I386, 401, log),
+                (I386, 451, log),
+                (X86_64, 450, Action::Errno(38)),
+                (X86_64, 451, trap),
+            ],
+        ),
+        (
+            "default above 400 trap\ndefault arch i386 above 450 log",
+            &[(I386, 401, trap), (I386, 450, trap), (I386, 451, log)],
+        ),
+        (
+            "default above 0 trap",
+            &[(X86_64, 0, allow), (X86_64, 1, trap)],
+        ),
+        (
+            "default above 559 trap",
+            &[(X86_64, 559, allow), (X86_64, 560, trap)],
+        ),
+    ] {
+        for &(abi, nr, want) in calls {
+            assert_eq!(action_on(text, abi, nr), want, "{text}: {abi:?} {nr}");
+        }
+    }
+}
+
+#[test]
+fn what_is_never_judged_may_be_allowed() {
+    for text in [
+        "default trap\nrestart_syscall allow",
+        "default trap\n219 allow\nuretprobe arg0 == 1 allow when 2",
+        "default trap\nrestart_syscall arch i386 allow\n335 arch x32 allow",
+        "default trap\n0..559 errno EPERM\n219 allow",
+    ] {
+        let set = parse(text);
+        for (abi, nr) in [(Abi::X86_64, 219), (Abi::I386, 0), (Abi::X86_64, 335)] {
+            let judgement = judge(&set, abi, nr, [1; 6]);
+            assert_eq!(
+                (judgement.action, judgement.line),
+                (Action::Allow, None),
+                "{text}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,11 +2,8 @@
 
 //! How policies may be written, and how they are written back.
 
-use super::{parse, VERDICTS};
-use crate::{
-    check::check,
-    rules::{RuleSet, MAX_LINE},
-};
+use super::{parse, refused, VERDICTS};
+use crate::{check::check, rules::MAX_LINE};
 
 /// The canonical text, without the default's line if that is the first.
 fn canonical(text: &str) -> String {
@@ -46,8 +43,69 @@ fn a_line_has_one_canonical_form() {
         ("0 redirect 1", "read arch x86_64 redirect write"),
         ("0 arch x32 redirect 559", "read arch x32 redirect 559"),
         ("read arg0 == 0x10 log", "read arg0 == 16 log"),
-        ("read arg1 < 0x0 log", "read arg1 < 0 log"),
+        ("read arg1 <= 0x0 log", "read arg1 <= 0 log"),
+        ("read arg0 == 010 log", "read arg0 == 8 log"),
         ("read arg2 & 15 == 1 log", "read arg2 & 0xf == 0x1 log"),
+        (
+            "chmod arg1 & 04000 != 0 log",
+            "chmod arg1 & 0x800 != 0x0 log",
+        ),
+        ("read arg2 & 15 >= 1 log", "read arg2 & 0xf >= 0x1 log"),
+        ("openat arg0 == -0x64 log", "openat arg0 == -100 log"),
+        ("openat arg0 > -0144 log", "openat arg0 > -100 log"),
+        ("openat i32(arg0) == -100 log", "openat arg0 == -100 log"),
+        ("openat u32(arg0) == 100 log", "openat u32(arg0) == 100 log"),
+        ("read u32(arg0) == 1 log", "read arg0 == 1 log"),
+        ("read u64(arg0) == 1 log", "read u64(arg0) == 1 log"),
+        ("read u64(arg2) == 1 log", "read arg2 == 1 log"),
+        ("read u32(arg2) == 1 log", "read u32(arg2) == 1 log"),
+        (
+            "read arch i386 u32(arg2) == 1 log",
+            "read arch i386 arg2 == 1 log",
+        ),
+        (
+            "read arch i386 u64(arg2) == 1 log",
+            "read arch i386 arg2 == 1 log",
+        ),
+        ("lseek arg1 < -5 log", "lseek arg1 < -5 log"),
+        ("lseek i64(arg1) < -5 log", "lseek i64(arg1) < -5 log"),
+        (
+            "lseek arch x86_64 i64(arg1) < -5 log",
+            "lseek arch x86_64 arg1 < -5 log",
+        ),
+        (
+            "lseek arg1 == 5000000000 log",
+            "lseek arg1 == 5000000000 log",
+        ),
+        (
+            "lseek arg1 == 5000000000 i32(arg1) == -5 log",
+            "lseek arg1 == 5000000000 i32(arg1) == -5 log",
+        ),
+        ("470..559 errno 38", "470..559 arch x86_64 errno ENOSYS"),
+        ("0x10..020 arch i386 log", "16..16 arch i386 log"),
+        ("?read log", "read log"),
+        ("restart_syscall allow", "restart_syscall allow"),
+        ("read log when 3..3", "read log when 3"),
+        ("read log when 3..3+2", "read log when 3"),
+        ("read log when 3..9+1", "read log when 3..9"),
+        ("read log when 3..9+2", "read log when 3..9+2"),
+        ("read log when 10%", "read log when 10%"),
+        ("read log when 012% seed 0x7", "read log when 10% seed 7"),
+        ("read after delay 1000ms", "read after delay 1s"),
+        ("read set arg5 | 4", "read set arg5 | 0x4"),
+        ("read set arg5 & 0xff", "read set arg5 & 0xff"),
+        (
+            "read after delay 1s errno EIO signal 10 delay 2s",
+            "read delay 2s signal SIGUSR1 errno EIO after delay 1s",
+        ),
+        (
+            "read after return 3 set arg1 2 redirect write set arg0 | 1",
+            "read redirect write set arg1 2 set arg0 | 0x1 after return 3",
+        ),
+        (
+            "default arch x32 above 0500 trap",
+            "default arch x32 above 320 trap",
+        ),
         (
             "read arg2 & 18446744073709551615 == 1 log",
             "read arg2 & 0xffffffffffffffff == 0x1 log",
@@ -85,6 +143,32 @@ fn defaults_come_first_and_rules_stay_in_their_order() {
 }
 
 #[test]
+fn the_order_comes_first_of_all() {
+    let text = "write log\ndefault trap\n order  first # x\nread log\ndefault above 5 log";
+    let want = "order first\ndefault trap\ndefault above 5 log\nwrite log\nread log\n";
+    let set = parse(text);
+    assert_eq!(set.to_string(), want);
+    assert_eq!(set.nr_lines(), 4);
+    assert_eq!(parse(want).to_string(), want);
+}
+
+#[test]
+fn what_is_added_to_has_no_default_that_was_not_said() {
+    for (text, want) in [
+        ("", ""),
+        ("default allow", "default allow\n"),
+        ("default trap\nread log", "default trap\nread log\n"),
+        ("default arch i386 log", "default arch i386 log\n"),
+        ("read log\norder first", "order first\nread log\n"),
+    ] {
+        let mut to_be_added_to = String::new();
+        parse(text).fmt_text(true, &mut to_be_added_to).unwrap();
+        assert_eq!(to_be_added_to, want);
+        parse(&to_be_added_to);
+    }
+}
+
+#[test]
 fn comments_and_space_mean_nothing() {
     let want = "getppid errno EPERM\n";
     for text in [
@@ -118,7 +202,7 @@ fn words_need_space_between_them() {
         "getppid LOG",
         "getppid errno eperm",
     ] {
-        assert!(RuleSet::parse(text.as_bytes()).is_err(), "{text:?}");
+        refused(text.as_bytes());
     }
 }
 
@@ -134,10 +218,19 @@ fn the_canonical_text_of_any_rule_can_be_read() {
         for conditions in [
             "",
             "arg0 == 1",
-            "arg5 & 0xf == 3 arg1 < 18446744073709551615",
+            "arg5 & 0xf == 3 arg1 < 4294967295",
+            "arg5 & 0xf != 3 i16(arg1) < -5",
         ] {
             for action in VERDICTS {
-                for when in ["", "when 1", "when 65535+", "when 2+65535"] {
+                for when in [
+                    "",
+                    "when 1",
+                    "when 65535+",
+                    "when 2+65535",
+                    "when 2..65535",
+                    "when 2..65535+2",
+                    "when 10% seed 3",
+                ] {
                     let text = format!("{calls} {conditions} {action} {when}");
                     parse(&text);
                     check(text.as_bytes(), std::iter::empty());
