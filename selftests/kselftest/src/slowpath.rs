@@ -266,7 +266,10 @@ fn knobs(dir: &Path, text: &mut String) -> Result<()> {
     for path in entries {
         if path.is_dir() {
             knobs(&path, text)?;
-        } else if !["hits", "stats"].iter().any(|name| path.ends_with(name)) {
+        } else if !["hits", "error", "stats"]
+            .iter()
+            .any(|name| path.ends_with(name))
+        {
             // Some can only be written.
             let value = fs::read_to_string(&path).unwrap_or_default();
             *text += &format!("{}: {value:?}\n", path.display());

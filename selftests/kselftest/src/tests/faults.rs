@@ -367,7 +367,9 @@ fn fault_in_verdicts() -> Result<()> {
         ("redirect gettid", gettid().into()),
         ("after return 9", 9),
         ("log", ppid),
-        ("signal SIGWINCH", -i64::from(libc::EINTR)),
+        ("signal SIGWINCH", ppid),
+        ("signal SIGWINCH errno EPERM after delay 1ms", EPERM),
+        ("delay 1ms set arg0 | 3 after return 9", 9),
     ] {
         let (_task, _policy) = under(&format!("getppid {rule}"))?;
         let mut last = 0;

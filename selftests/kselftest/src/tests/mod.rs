@@ -22,6 +22,7 @@ mod groups;
 mod inherit;
 mod intrude;
 mod junk;
+mod meaning;
 mod mitigations;
 mod module;
 mod observe;
@@ -111,6 +112,7 @@ pub const ALL: &[&[&[Test]]] = &[
     probes::TESTS_ON_EACH_PATH,
     policy::TESTS,
     rules::TESTS,
+    meaning::TESTS,
     doors::TESTS,
     doors_verdicts::TESTS,
     order::TESTS,

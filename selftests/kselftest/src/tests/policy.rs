@@ -336,8 +336,16 @@ fn policy_hits() -> Result<()> {
     let hits = (policy.hits(1)?, policy.hits(2)?, policy.hits(3)?);
     ensure!(hits == (5, 3, 0), "{hits:?}");
     ensure!(policy.hits(0)? > 0);
-    // New rules start anew.
-    policy.set("rules", "getppid errno EPERM")?;
+    // New rules start anew, and those that are the same go on, wherever they are now.
+    let default = policy.hits(0)?;
+    policy.set(
+        "rules",
+        "sched_yield allow # x\ngetppid errno EIO\ngetppid  errno 1\ngetppid errno EPERM",
+    )?;
+    let hits = [1, 2, 3, 4].map(|line| policy.hits(line).unwrap_or(99));
+    ensure!(hits == [3, 0, 5, 0], "{hits:?}");
+    ensure!(policy.hits(0)? >= default);
+    policy.set("rules", "getppid errno EIO")?;
     ensure!(policy.hits(1)? == 0);
     Ok(())
 }

@@ -20,13 +20,18 @@ super::tests! {
         strace_error_by_number
         strace_default_error
         strace_retval
+        strace_signal
         strace_signal_and_error
+        strace_everything
         strace_syscall
         strace_when_first
         strace_when_first_and_all_later
-        strace_when_first_and_step;
+        strace_when_first_and_step
+        strace_when_first_to_last
+        strace_when_first_to_last_and_step;
     [FastPath, Time] =>
-        strace_delay_enter;
+        strace_delay_enter
+        strace_delay_exit;
 }
 
 const CALLS: usize = 9;
@@ -193,11 +198,38 @@ fn strace_retval() -> Result<()> {
     Ok(())
 }
 
+fn strace_signal() -> Result<()> {
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:signal=SIGUSR1",
+        "chdir signal SIGUSR1",
+    )?;
+    ensure!(seen.results == [0; CALLS] && seen.signals == CALLS as i64);
+    Ok(())
+}
+
+/// strace forgets the signal where there is a delay at the entry.
+fn strace_everything() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EPERM:signal=SIGUSR1:delay_exit=3ms:when=2..8+3",
+        "getppid errno EPERM signal SIGUSR1 after delay 3ms when 2..8+3",
+    )?;
+    ensure!(failing(seen) == [2, 5, 8] && seen.signals == 3, "{seen:?}");
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:retval=7:delay_enter=3ms:delay_exit=3ms",
+        "chdir delay 3ms return 7 after delay 3ms",
+    )?;
+    ensure!(seen.results == [7; CALLS] && seen.slow, "{seen:?}");
+    Ok(())
+}
+
 fn strace_signal_and_error() -> Result<()> {
     let seen = same(
         libc::SYS_getppid,
         "getppid:error=EINTR:signal=SIGUSR1",
-        "getppid signal SIGUSR1",
+        "getppid signal SIGUSR1 errno EINTR",
     )?;
     ensure!(seen.results == [-4; CALLS] && seen.signals == CALLS as i64);
     Ok(())
@@ -252,5 +284,35 @@ fn strace_delay_enter() -> Result<()> {
         "getppid delay 5ms",
     )?;
     ensure!(seen.slow, "{seen:?}");
+    Ok(())
+}
+
+fn strace_delay_exit() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:delay_exit=5ms",
+        "getppid after delay 5ms",
+    )?;
+    ensure!(seen.slow, "{seen:?}");
+    Ok(())
+}
+
+fn strace_when_first_to_last() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:error=EPERM:when=3..5",
+        "getppid errno EPERM when 3..5",
+    )?;
+    ensure!(failing(seen) == [3, 4, 5], "{seen:?}");
+    Ok(())
+}
+
+fn strace_when_first_to_last_and_step() -> Result<()> {
+    let seen = same(
+        libc::SYS_getppid,
+        "getppid:retval=9:when=2..7+3",
+        "getppid return 9 when 2..7+3",
+    )?;
+    ensure!(seen.results[1] == 9 && seen.results[4] == 9 && seen.results[7] != 9);
     Ok(())
 }

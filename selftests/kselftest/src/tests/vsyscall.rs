@@ -207,7 +207,7 @@ fn vsyscall_signal() -> Result<()> {
     handle(libc::SIGUSR1, 0);
     let _under = under("time signal SIGUSR1")?;
     let ret = Time.plain();
-    ensure!(ret == -i64::from(libc::EINTR), "{ret}");
+    ensure!(ret > 0, "{ret}");
     ensure!(count() == 1);
     Ok(())
 }
