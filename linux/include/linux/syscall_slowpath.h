@@ -292,6 +292,8 @@ void syscall_slowpath_force_all(bool force);
 int syscall_slowpath_set_number(struct pt_regs *regs, int nr);
 int syscall_slowpath_set_argument(struct pt_regs *regs, unsigned int index, unsigned long value);
 int syscall_slowpath_set_result(struct pt_regs *regs, long result);
+int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const void *data,
+			       size_t len);
 int syscall_slowpath_set_plan(struct pt_regs *regs, const struct syscall_slowpath_plan *plan);
 void syscall_slowpath_note(struct pt_regs *regs, const char *text);
 

@@ -15,6 +15,7 @@
 #include <linux/sched/task.h>
 #include <linux/seccomp.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/wait_bit.h>
 
 #include <asm/syscall.h>
@@ -42,6 +43,14 @@ struct delayer {
 	unsigned long nr_ended;
 };
 
+/* What is written to user memory at the exit, and what before that. */
+struct exit_write {
+	struct exit_write	*before;
+	void __user		*to;
+	size_t			len;
+	u8			data[] __counted_by(len);
+};
+
 struct syscall_slowpath_saved {
 	unsigned long	ip;
 	unsigned long	sp;
@@ -50,6 +59,7 @@ struct syscall_slowpath_saved {
 	/* Which plan, and who said so. */
 	struct syscall_slowpath_plan plan;
 	struct delayer	planner;
+	struct exit_write *writes;
 	bool		has_result;
 	/* Was killed, whatever its signal handlers are. */
 	bool		dead;
@@ -171,6 +181,48 @@ int syscall_slowpath_set_result(struct pt_regs *regs, long result)
 	return 0;
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
+
+/**
+ * syscall_slowpath_set_write - Have something written to memory when a call returns
+ * @regs:	The registers of the task
+ * @addr:	Where in user space
+ * @data:	What
+ * @len:	How much
+ *
+ * For a handler. Nothing is written where there is no such memory.
+ *
+ * Context: In @enter; may sleep.
+ * Return: 0, or -ENOMEM.
+ */
+int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const void *data,
+			       size_t len)
+{
+	struct exit_write *write;
+	int ret = save_call(regs);
+
+	if (ret)
+		return ret;
+	write = kmalloc_flex(*write, data, len, GFP_KERNEL_ACCOUNT);
+	if (!write)
+		return -ENOMEM;
+	write->len = len;
+	write->to = (void __user *)addr;
+	memcpy(write->data, data, len);
+	write->before = current->syscall_slowpath_saved->writes;
+	current->syscall_slowpath_saved->writes = write;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_write);
+
+static void drop_writes(struct syscall_slowpath_saved *saved)
+{
+	struct exit_write *write;
+
+	while ((write = saved->writes)) {
+		saved->writes = write->before;
+		kfree(write);
+	}
+}
 
 /**
  * syscall_slowpath_set_plan - Say several things that are to become of a call
@@ -477,8 +529,10 @@ static noinline bool permit_by_seccomp(struct pt_regs *regs)
 			return true;
 
 		drop_result();
-		if (current->syscall_slowpath_saved)
+		if (current->syscall_slowpath_saved) {
 			current->syscall_slowpath_saved->plan.exit_delay = 0;
+			drop_writes(current->syscall_slowpath_saved);
+		}
 		get_call(regs, &call);
 		if (!judge_traced(regs))
 			break;
@@ -544,6 +598,7 @@ void syscall_slowpath_forget_call(void)
 	WRITE_ONCE(current->syscall_slowpath_saved, NULL);
 	syscall_slowpath_update_work(current);
 	syscall_slowpath_unlock_task(current);
+	drop_writes(saved);
 	kfree(saved);
 }
 
@@ -562,6 +617,17 @@ void syscall_slowpath_condemn(void)
 		saved->dead = true;
 }
 
+static void do_writes(const struct syscall_slowpath_saved *saved)
+{
+	const struct exit_write *write;
+
+	for (write = saved->writes; write; write = write->before) {
+		/* There may be no such memory. */
+		if (copy_to_user(write->to, write->data, write->len))
+			continue;
+	}
+}
+
 static void restore_call(struct pt_regs *regs)
 {
 	struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
@@ -574,6 +640,7 @@ static void restore_call(struct pt_regs *regs)
 		put_back(current, regs, saved);
 		if (saved->has_result)
 			syscall_set_return_value(current, regs, 0, saved->result);
+		do_writes(saved);
 		if (saved->plan.exit_delay) {
 			trace_verdict(regs, SYSCALL_SLOWPATH_DELAY, saved->plan.exit_delay);
 			delay(&saved->planner, saved->plan.exit_delay);

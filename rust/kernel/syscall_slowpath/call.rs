@@ -513,6 +513,23 @@ impl Entry<'_> {
         Ok(Verdict::Planned)
     }
 
+    /// Has bytes written to the memory that an argument points to, when the call returns: the
+    /// argument as it is now. Nothing is written where there is no such memory. `ENOMEM`.
+    #[inline]
+    pub fn write_at_exit(&mut self, index: usize, bytes: &[u8]) -> Result {
+        // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
+        // in the hook that `&mut self` was lent to, as the C function demands, which copies the
+        // bytes.
+        to_result(unsafe {
+            bindings::syscall_slowpath_set_write(
+                self.frame.regs,
+                self.argument(index),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+            )
+        })
+    }
+
     /// Has the call return this, a value or a negative error, whatever it does; `ENOMEM`.
     #[inline]
     pub fn set_result(&mut self, value: isize) -> Result {
