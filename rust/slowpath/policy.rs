@@ -334,7 +334,7 @@ impl Policy {
         }
         let mut plan = Plan::new(Verdict::Call);
         for step in set.steps(&action) {
-            if let Err(e) = take_step(*step, abi, &mut call, &mut plan) {
+            if let Err(e) = take_step(set, *step, abi, &mut call, &mut plan) {
                 return Verdict::Errno(e);
             }
         }
@@ -365,7 +365,13 @@ impl Policy {
 }
 
 /// Changes a call, or the plan of what is to become of it, as one step of an action says.
-fn take_step(action: Action, abi: rules::Abi, call: &mut Entry<'_>, plan: &mut Plan) -> Result {
+fn take_step(
+    set: &RuleSet,
+    action: Action,
+    abi: rules::Abi,
+    call: &mut Entry<'_>,
+    plan: &mut Plan,
+) -> Result {
     // CAST: The kernel's word has 64 bits.
     match action {
         // They stand alone, and steps have no steps.
@@ -378,6 +384,15 @@ fn take_step(action: Action, abi: rules::Abi, call: &mut Entry<'_>, plan: &mut P
         Action::Trap(data) => plan.verdict = Verdict::Trap(data),
         Action::KillThread => plan.verdict = Verdict::KillThread,
         Action::KillProcess => plan.verdict = Verdict::KillProcess,
+        Action::Poke(poke) => {
+            let bytes = set.bytes(poke);
+            let memory = call.user_slice(usize::from(poke.argument), bytes.len());
+            // Where there is none, there is nothing to overwrite.
+            let _ = memory.writer().write_slice(bytes);
+        }
+        Action::AfterPoke(poke) => {
+            call.write_at_exit(usize::from(poke.argument), set.bytes(poke))?
+        }
         Action::AfterReturn(value) => call.set_result(value as isize)?,
         Action::AfterErrno(errno) => call.set_result(-isize::from(errno as i16))?,
         Action::Set {

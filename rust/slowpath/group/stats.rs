@@ -87,8 +87,10 @@ impl From<Action> for Event {
         match action.kind() {
             Kind::Allow => Self::Allow,
             Kind::Log => Self::Log,
-            Kind::AfterDelay | Kind::AfterReturn | Kind::AfterErrno => Self::After,
-            Kind::Set => Self::Set,
+            Kind::AfterDelay | Kind::AfterReturn | Kind::AfterErrno | Kind::AfterPoke => {
+                Self::After
+            }
+            Kind::Poke | Kind::Set => Self::Set,
             Kind::Redirect => Self::Redirect,
             Kind::Delay => Self::Delay,
             Kind::Return => Self::Return,

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     AfterDelay,
     AfterReturn,
     AfterErrno,
+    AfterPoke,
+    Poke,
     Set,
     Redirect,
     Delay,
@@ -33,6 +35,8 @@ impl Kind {
             Self::AfterDelay => "after delay",
             Self::AfterReturn => "after return",
             Self::AfterErrno => "after errno",
+            Self::AfterPoke => "after poke",
+            Self::Poke => "poke",
             Self::Set => "set",
             Self::Redirect => "redirect",
             Self::Delay => "delay",
@@ -79,6 +83,15 @@ impl Change {
     }
 }
 
+/// The argument, and where the bytes are that are written: see
+/// [`RuleSet::bytes`](super::RuleSet::bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poke {
+    pub(crate) argument: u8,
+    pub(super) len: u8,
+    pub(super) first: u16,
+}
+
 /// What is to become of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -92,6 +105,10 @@ pub(crate) enum Action {
     AfterReturn(i64),
     /// The call is made, and fails with this error number whatever it did.
     AfterErrno(u16),
+    /// What an argument points to is overwritten when the call returns.
+    AfterPoke(Poke),
+    /// What an argument points to is overwritten before.
+    Poke(Poke),
     /// The call is made with another argument.
     Set {
         argument: u8,
@@ -127,6 +144,8 @@ impl Action {
             Self::AfterDelay(_) => Kind::AfterDelay,
             Self::AfterReturn(_) => Kind::AfterReturn,
             Self::AfterErrno(_) => Kind::AfterErrno,
+            Self::AfterPoke(_) => Kind::AfterPoke,
+            Self::Poke(_) => Kind::Poke,
             Self::Set { .. } => Kind::Set,
             Self::Redirect(_) => Kind::Redirect,
             Self::Delay(_) => Kind::Delay,
@@ -149,7 +168,7 @@ pub(super) const UNITS: [(&str, u64); 4] = [
     ("ns", 1),
 ];
 
-/// Of one that is not several.
+/// Of one that is not several; without the bytes of a poke.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind().name())?;
@@ -160,6 +179,7 @@ impl fmt::Display for Action {
             | Self::KillThread
             | Self::KillProcess
             | Self::Several { .. } => Ok(()),
+            Self::Poke(poke) | Self::AfterPoke(poke) => write!(f, " arg{}", poke.argument),
             Self::Return(value) | Self::AfterReturn(value) => write!(f, " {value}"),
             Self::Errno(errno) | Self::AfterErrno(errno) => match names::errno_name(errno) {
                 Some(name) => write!(f, " {name}"),

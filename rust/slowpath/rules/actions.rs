@@ -3,6 +3,7 @@
 //! The actions of a line, which are done together.
 
 use super::action::{Action, Change, Kind};
+use core::slice;
 
 /// How often the arguments of a call may be changed: each by setting some bits, and clearing some.
 const MAX_CHANGES: usize = 12;
@@ -11,11 +12,13 @@ const MAX_CHANGES: usize = 12;
 pub(super) struct Actions {
     /// What allows or logs a call stands alone.
     alone: Option<Action>,
+    pokes: [Option<Action>; 6],
     redirection: Option<Action>,
     changes: [Option<Action>; MAX_CHANGES],
     delay: Option<Action>,
     signal: Option<Action>,
     result: Option<Action>,
+    after_pokes: [Option<Action>; 6],
     after_delay: Option<Action>,
 }
 
@@ -23,20 +26,30 @@ impl Actions {
     pub(super) fn new() -> Self {
         Self {
             alone: None,
+            pokes: [None; 6],
             redirection: None,
             changes: [None; MAX_CHANGES],
             delay: None,
             signal: None,
             result: None,
+            after_pokes: [None; 6],
             after_delay: None,
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Action> + '_ {
-        let before = [self.alone, self.redirection];
-        let after = [self.delay, self.signal, self.result, self.after_delay];
-        let changes = self.changes.into_iter();
-        before.into_iter().chain(changes).chain(after).flatten()
+        let all: [&[Option<Action>]; 9] = [
+            slice::from_ref(&self.alone),
+            &self.pokes,
+            slice::from_ref(&self.redirection),
+            &self.changes,
+            slice::from_ref(&self.delay),
+            slice::from_ref(&self.signal),
+            slice::from_ref(&self.result),
+            &self.after_pokes,
+            slice::from_ref(&self.after_delay),
+        ];
+        all.into_iter().flatten().copied().flatten()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,7 +77,7 @@ impl Actions {
         if result.is_some_and(Kind::is_refusal) && has(&[Kind::Set, Kind::Redirect]) {
             return Err("a call that is not made cannot be changed");
         }
-        if result >= Some(Kind::Trap) && has(&[Kind::AfterDelay]) {
+        if result >= Some(Kind::Trap) && has(&[Kind::AfterDelay, Kind::AfterPoke]) {
             return Err("there is nothing after 'trap' and after what kills");
         }
         if result >= Some(Kind::KillThread) && has(&[Kind::Signal]) {
@@ -77,6 +90,8 @@ impl Actions {
             Kind::AfterDelay => (&mut self.after_delay, "there is a delay already"),
             Kind::Signal => (&mut self.signal, "there is a signal already"),
             Kind::Set => return self.add_change(action),
+            Kind::Poke => return add_poke(&mut self.pokes, action),
+            Kind::AfterPoke => return add_poke(&mut self.after_pokes, action),
             _ => (&mut self.result, "there is a result already"),
         };
         match place {
@@ -115,5 +130,19 @@ impl Actions {
     /// Whether all that is said is that the call is made.
     pub(super) fn allows(&self) -> bool {
         self.alone == Some(Action::Allow)
+    }
+}
+
+/// What an argument points to is overwritten once.
+fn add_poke(pokes: &mut [Option<Action>; 6], action: Action) -> Result<(), &'static str> {
+    let (Action::Poke(poke) | Action::AfterPoke(poke)) = action else {
+        return Ok(());
+    };
+    match pokes.get_mut(usize::from(poke.argument)) {
+        Some(place @ None) => {
+            *place = Some(action);
+            Ok(())
+        }
+        _ => Err("there is such a poke already"),
     }
 }

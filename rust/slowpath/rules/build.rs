@@ -4,7 +4,7 @@
 
 use super::{
     abi::Abi,
-    action::Action, //
+    action::{Action, Poke}, //
     actions::Actions,
     calls::{Calls, Range},
     condition::{Condition, Said},
@@ -64,6 +64,7 @@ pub(super) struct Builder {
     ranges: List<Range>,
     actions: List<Action>,
     steps: List<Action>,
+    bytes: List<u8>,
     conditional: List<Conditional>,
     conditions: List<Condition>,
     whens: List<When>,
@@ -79,6 +80,7 @@ impl Builder {
             ranges: List::new(),
             actions: List::new(),
             steps: List::new(),
+            bytes: List::new(),
             conditional: List::new(),
             conditions: List::new(),
             whens: List::new(),
@@ -93,6 +95,32 @@ impl Builder {
         }
         self.ranges.push(range)?;
         Ok(Calls::by_range(self.ranges.len() - 1, abi))
+    }
+
+    /// What writes these bytes to what an argument points to.
+    pub(super) fn poke(
+        &mut self,
+        argument: u8,
+        bytes: impl Iterator<Item = u8>,
+    ) -> Result<Poke, NoMemory> {
+        let first = self.bytes.len();
+        for byte in bytes {
+            self.bytes.push(byte)?;
+        }
+        let len = self.bytes.len() - first;
+        // The same bytes once, so that what writes them is the same.
+        let (before, new) = self.bytes.split_at(first);
+        let mut known = before.windows(len.max(1));
+        let known = known.position(|bytes| bytes == new);
+        if known.is_some() {
+            self.bytes.truncate(first);
+        }
+        // CAST: A line has fewer bytes than 8 bits count, and a text fewer than 16 bits do.
+        Ok(Poke {
+            argument,
+            len: len as u8,
+            first: known.unwrap_or(first) as u16,
+        })
     }
 
     /// The actions of a line as one.
@@ -210,6 +238,7 @@ impl Builder {
             ranges: self.ranges.trimmed()?,
             actions: self.actions.trimmed()?,
             steps: self.steps.trimmed()?,
+            bytes: self.bytes.trimmed()?,
             conditional: self.conditional.trimmed()?,
             conditions: self.conditions.trimmed()?,
             whens: self.whens.trimmed()?,

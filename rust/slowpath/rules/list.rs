@@ -71,6 +71,11 @@ impl<T> List<T> {
         Ok(())
     }
 
+    /// Removes all elements behind the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     /// The memory that the elements take, with the room to grow, in bytes.
     #[cfg(not(CONFIG_RUST))]
     pub(crate) fn size(&self) -> usize {

@@ -65,7 +65,7 @@ pub(crate) use when::scatter;
 // For the tests on the host.
 #[cfg(not(CONFIG_RUST))]
 pub(crate) use {
-    action::Change,
+    action::{Change, Poke},
     build::MAX_COUNTERS,
     calls::Calls,
     parse::MAX_LINE,

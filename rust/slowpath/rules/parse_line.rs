@@ -4,7 +4,7 @@
 
 use super::{
     abi::Abi,
-    action::{Action, Change}, //
+    action::{Action, Change, Poke},
     actions::Actions,
     build::{AddError, Builder, UNJUDGED},
     calls::{Calls, Range},
@@ -15,6 +15,7 @@ use super::{
     numbers::{
         self,
         parse_argument,
+        parse_bytes,
         parse_delay,
         parse_errno,
         parse_number,
@@ -101,7 +102,7 @@ fn parse_default(words: &mut Words<'_>, at: usize, to: &mut Builder) -> Result<(
         })?);
     }
     let first = words.expect(NO_VERDICT)?;
-    let actions = parse_actions(words, first, None)?;
+    let actions = parse_actions(words, first, None, to)?;
     let action = to.action(&actions)?;
     let scope = Scope {
         abi,
@@ -213,11 +214,12 @@ fn parse_actions(
     words: &mut Words<'_>,
     first: Word<'_>,
     target: Option<Target>,
+    to: &mut Builder,
 ) -> Result<Actions, LineError> {
     let mut actions = Actions::new();
     let mut next = Some(first);
     while let Some((at, word)) = next {
-        let action = match parse_action(words, (at, word), target)? {
+        let action = match parse_action(words, (at, word), target, to)? {
             Some(action) => action,
             None if actions.is_empty() => return Err(words.error(at, "not a verdict")),
             None => return Err(words.error(at, MORE)),
@@ -236,6 +238,7 @@ fn parse_action(
     words: &mut Words<'_>,
     (at, word): Word<'_>,
     target: Option<Target>,
+    to: &mut Builder,
 ) -> Result<Option<Action>, LineError> {
     Ok(Some(match (word, target) {
         ("allow", _) => Action::Allow,
@@ -254,14 +257,16 @@ fn parse_action(
         }
         ("kill_thread", _) => Action::KillThread,
         ("kill_process", _) => Action::KillProcess,
-        ("after", _) => match words.expect("'return', 'errno' or 'delay' is missing")? {
+        ("after", _) => match words.expect("'return', 'errno', 'delay' or 'poke' is missing")? {
             (_, "return") => Action::AfterReturn(words.parse(VALUE, parse_value)?),
             (_, "errno") => Action::AfterErrno(words.parse(ERROR, parse_errno)?),
             (_, "delay") => Action::AfterDelay(words.parse(TIME, parse_delay)?),
-            (at, _) => return Err(words.error(at, "not 'return', 'errno' or 'delay'")),
+            (_, "poke") => Action::AfterPoke(parse_poke(words, to)?),
+            (at, _) => return Err(words.error(at, "not 'return', 'errno', 'delay' or 'poke'")),
         },
+        ("poke", _) => Action::Poke(parse_poke(words, to)?),
         ("set", Some(_)) => {
-            let argument = words.parse("expected an argument", parse_argument)?;
+            let argument = words.parse(ARGUMENT, parse_argument)?;
             let (change, what) = if words.take("|") {
                 (Change::Or, "expected bits")
             } else if words.take("&") {
@@ -281,9 +286,18 @@ fn parse_action(
     }))
 }
 
+const ARGUMENT: &str = "expected an argument";
 const VALUE: &str = "expected a value";
 const ERROR: &str = "expected an error";
 const TIME: &str = "expected a time, like 20ms";
+
+fn parse_poke(words: &mut Words<'_>, to: &mut Builder) -> Result<Poke, LineError> {
+    let what = "expected bytes, two hexadecimal digits each";
+    let argument = words.parse(ARGUMENT, parse_argument)?;
+    let (at, word) = words.expect(what)?;
+    let bytes = parse_bytes(word).ok_or_else(|| words.error(at, what))?;
+    Ok(to.poke(argument, bytes)?)
+}
 
 fn parse_redirection(words: &mut Words<'_>, (calls, abi): Target) -> Result<Calls, LineError> {
     let (at, word) = words.expect("a syscall is missing")?;
@@ -360,7 +374,7 @@ fn parse_rule(
                 .map_err(|(at, reason)| words.error(at, reason))?;
         }
     }
-    let actions = parse_actions(words, first, Some((calls, abi)))?;
+    let actions = parse_actions(words, first, Some((calls, abi)), to)?;
     let mut when = None;
     if words.take("when") {
         when = Some(parse_when(words, seed)?);

@@ -4,7 +4,7 @@
 
 use super::{
     abi::Abi,
-    action::Action, //
+    action::{Action, Poke}, //
     calls::{Calls, Range},
     condition::{Call, Condition},
     defaults::Defaults,
@@ -112,6 +112,8 @@ pub(crate) struct RuleSet {
     pub(super) actions: List<Action>,
     /// What actions that are several consist of.
     pub(super) steps: List<Action>,
+    /// What pokes write.
+    pub(super) bytes: List<u8>,
     pub(super) conditional: List<Conditional>,
     pub(super) conditions: List<Condition>,
     pub(super) whens: List<When>,
@@ -309,6 +311,13 @@ impl RuleSet {
         self.whens.len()
     }
 
+    /// What a poke writes.
+    pub(crate) fn bytes(&self, poke: Poke) -> &[u8] {
+        let first = usize::from(poke.first);
+        let bytes = self.bytes.get(first..first + usize::from(poke.len));
+        bytes.unwrap_or_default()
+    }
+
     /// What an action consists of, in the order in which it is to be done.
     pub(crate) fn steps<'a>(&'a self, action: &'a Action) -> &'a [Action] {
         match *action {
@@ -330,6 +339,7 @@ impl RuleSet {
             + self.ranges.size()
             + self.actions.size()
             + self.steps.size()
+            + self.bytes.size()
             + self.conditional.size()
             + self.conditions.size()
             + self.whens.size()

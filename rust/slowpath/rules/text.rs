@@ -60,6 +60,12 @@ impl RuleSet {
     fn fmt_action(&self, action: Action, out: &mut impl fmt::Write) -> fmt::Result {
         for step in self.steps(&action) {
             write!(out, " {step}")?;
+            if let Action::Poke(poke) | Action::AfterPoke(poke) = step {
+                out.write_str(" ")?;
+                for byte in self.bytes(*poke) {
+                    write!(out, "{byte:02x}")?;
+                }
+            }
         }
         Ok(())
     }

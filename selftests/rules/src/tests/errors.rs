@@ -33,6 +33,7 @@ fn each_error_says_where_and_why() {
     const NO_VALUE: &str = "holds for no value";
     const WIDE_MASK: &str = "the mask has bits that the argument does not have";
     const NO_RANGE: &str = "not a range of syscalls";
+    const BYTES: &str = "expected bytes, two hexadecimal digits each";
     const ABOVE: &str = "expected a number below 560";
     const MORE: &str = "nothing more is expected here";
     const NEVER_EQUAL: &str = "never equal: it has bits outside of the mask";
@@ -131,9 +132,13 @@ fn each_error_says_where_and_why() {
         (
             "openat after",
             13,
-            "'return', 'errno' or 'delay' is missing",
+            "'return', 'errno', 'delay' or 'poke' is missing",
         ),
-        ("openat after allow", 14, "not 'return', 'errno' or 'delay'"),
+        (
+            "openat after allow",
+            14,
+            "not 'return', 'errno', 'delay' or 'poke'",
+        ),
         ("openat after delay 20", 20, "expected a time, like 20ms"),
         ("openat delay 010ms", 14, "expected a time, like 20ms"),
         ("openat delay", 13, "expected a time, like 20ms"),
@@ -143,6 +148,12 @@ fn each_error_says_where_and_why() {
         ("openat trap 65536", 13, "expected a number of 16 bits"),
         ("openat trap 0x", 13, "expected a number of 16 bits"),
         ("openat trap foo", 13, MORE),
+        ("openat poke", 12, ARGUMENT),
+        ("openat poke 00", 13, ARGUMENT),
+        ("openat poke arg0", 17, BYTES),
+        ("openat poke arg0 abc", 18, BYTES),
+        ("openat poke arg0 0x00", 18, BYTES),
+        ("openat after poke arg0 +1", 24, BYTES),
         ("openat set arg0 |", 18, "expected bits"),
         ("openat set arg0 & x", 19, "expected bits"),
         ("openat set arg0 ^ 1", 17, VALUE),

@@ -191,6 +191,13 @@ fn delay() -> impl Strategy<Value = u64> {
     ]
 }
 
+fn poke() -> impl Strategy<Value = (usize, u8, u64)> {
+    let bytes = (1..=8u8, value());
+    (0..6usize, bytes).prop_map(|(argument, (len, bytes))| {
+        (argument, len, bytes & u64::MAX >> (64 - 8 * u32::from(len)))
+    })
+}
+
 /// Something that a call returns, or is ended by.
 fn result() -> impl Strategy<Value = Action> {
     let returned = || {
@@ -234,16 +241,31 @@ fn default() -> BoxedStrategy<Vec<Action>> {
         some(0.2, (1..=64u8).prop_map(Action::Signal).boxed()),
         some(0.6, result().boxed()),
         some(0.2, delay().prop_map(Action::AfterDelay).boxed()),
+        some(
+            0.1,
+            poke()
+                .prop_map(|(a, len, bytes)| Action::Poke(a, len, bytes))
+                .boxed(),
+        ),
+        some(
+            0.1,
+            poke()
+                .prop_map(|(a, len, bytes)| Action::AfterPoke(a, len, bytes))
+                .boxed(),
+        ),
     );
-    let together = together.prop_map(|(delay, mut signal, result, mut after)| {
-        if let Some(Action::KillThread | Action::KillProcess) = result {
-            (signal, after) = (None, None);
-        }
-        if let Some(Action::Trap(_)) = result {
-            after = None;
-        }
-        Vec::from_iter([delay, signal, result, after].into_iter().flatten())
-    });
+    let together = together.prop_map(
+        |(delay, mut signal, result, mut after, poke, mut after_poke)| {
+            if let Some(Action::KillThread | Action::KillProcess) = result {
+                (signal, after, after_poke) = (None, None, None);
+            }
+            if let Some(Action::Trap(_)) = result {
+                (after, after_poke) = (None, None);
+            }
+            let all = [poke, delay, signal, result, after_poke, after];
+            Vec::from_iter(all.into_iter().flatten())
+        },
+    );
     let is_any = |actions: &Vec<Action>| !actions.is_empty();
     prop_oneof![
         1 => Just(vec![Action::Allow]),
@@ -296,8 +318,12 @@ fn actions(syscall: Syscall) -> impl Strategy<Value = Vec<Action>> {
         let stands_alone = |others: &Vec<Action>| matches!(others[0], Action::Allow | Action::Log);
         match others {
             Some(others) if actions.is_empty() => others,
-            Some(others) if is_made(&others) && !stands_alone(&others) => {
-                [actions, others].concat()
+            Some(mut others) if is_made(&others) && !stands_alone(&others) => {
+                // What is written comes before the call is changed.
+                let is_poke = |action: &Action| matches!(action, Action::Poke(..));
+                let pokes = usize::from(others.first().is_some_and(is_poke));
+                let rest = others.split_off(pokes);
+                [others, actions, rest].concat()
             }
             _ if actions.is_empty() => vec![Action::Allow],
             _ => actions,

@@ -94,6 +94,7 @@ fn what_does_not_go_together_is_refused() {
     const RESULT: &str = "there is a result already";
     const ALONE: &str = "'allow' and 'log' stand alone";
     const DELAY: &str = "there is a delay already";
+    const POKED: &str = "there is such a poke already";
     const SET: &str = "the argument is set already";
     const CHANGED: &str = "a call that is not made cannot be changed";
     const OVER: &str = "there is nothing after 'trap' and after what kills";
@@ -125,6 +126,11 @@ fn what_does_not_go_together_is_refused() {
         ("set arg0 1", "set arg0 & 1", SET),
         ("set arg0 | 1", "set arg0 | 2", SET),
         ("set arg0 & 1", "set arg0 & 2", SET),
+        ("poke arg1 00", "poke arg1 01", POKED),
+        ("after poke arg1 00", "after poke arg1 00", POKED),
+        ("poke arg1 00", "log", ALONE),
+        ("after poke arg0 00", "trap", OVER),
+        ("after poke arg0 00", "kill_process", OVER),
         ("set arg0 1", "errno EIO", CHANGED),
         ("set arg0 | 1", "return 1", CHANGED),
         ("redirect getpid", "trap", CHANGED),
@@ -153,6 +159,9 @@ fn a_line_is_as_strict_as_the_strictest_of_its_actions() {
         ("log", "after delay 1s"),
         ("after delay 1s", "after return 3 after delay 1s"),
         ("after errno EIO after delay 1s", "set arg0 1"),
+        ("after errno EIO", "after poke arg0 00"),
+        ("after poke arg0 00", "poke arg0 00"),
+        ("poke arg0 00 after errno EIO", "set arg0 1"),
         ("set arg0 1 set arg1 2 after errno EIO", "redirect getpid"),
         ("redirect getpid set arg0 1", "delay 1s"),
         ("delay 1s set arg0 1 after errno EIO", "signal 9"),
@@ -178,6 +187,29 @@ fn a_line_is_as_strict_as_the_strictest_of_its_actions() {
             assert_eq!(steps(&text), steps(&format!("getppid {first}")));
         }
     }
+}
+
+#[test]
+fn bytes_are_written_as_said() {
+    let text = "getppid after poke arg5 0102ff poke arg1 AbCd return 4 poke arg0 00";
+    let set = parse(text);
+    let judgement = judge(&set, Abi::X86_64, GETPPID, [0; 6]);
+    let pokes = set.steps(&judgement.action).iter();
+    let pokes: Vec<(bool, u8, &[u8])> = pokes
+        .filter_map(|step| match step {
+            Action::Poke(poke) => Some((false, poke.argument, set.bytes(*poke))),
+            Action::AfterPoke(poke) => Some((true, poke.argument, set.bytes(*poke))),
+            _ => None,
+        })
+        .collect();
+    let want = [
+        (false, 0, &[0][..]),
+        (false, 1, &[0xab, 0xcd]),
+        (true, 5, &[1, 2, 255]),
+    ];
+    assert_eq!(pokes, want);
+    let want = "getppid poke arg0 00 poke arg1 abcd return 4 after poke arg5 0102ff";
+    assert_eq!(set.to_string(), format!("default allow\n{want}\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::{generators, parse, reference};
 use crate::{
     check::{check, judge, Caller},
-    rules::{Abi, Action, Calls, Change, RuleSet},
+    rules::{Abi, Action, Calls, Change, Poke, RuleSet},
 };
 use proptest::prelude::*;
 
@@ -35,10 +35,20 @@ fn style(mut seed: u64) -> impl FnMut(usize) -> usize {
 /// The engine's action, as the reference says it.
 fn plain(set: &RuleSet, action: Action, abi: usize) -> Vec<reference::Action> {
     let steps = set.steps(&action);
-    steps.iter().map(|step| plain_step(*step, abi)).collect()
+    steps
+        .iter()
+        .map(|step| plain_step(set, *step, abi))
+        .collect()
 }
 
-fn plain_step(action: Action, abi: usize) -> reference::Action {
+fn plain_step(set: &RuleSet, action: Action, abi: usize) -> reference::Action {
+    let bytes = |poke: Poke| {
+        let bytes = set.bytes(poke);
+        let number = bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte));
+        (usize::from(poke.argument), bytes.len() as u8, number)
+    };
     let number =
         |calls: Calls| reference::Syscall::Numbered(abi, calls.number(Abi::ALL[abi]).unwrap());
     match action {
@@ -56,6 +66,14 @@ fn plain_step(action: Action, abi: usize) -> reference::Action {
             Change::Or => reference::Action::SetBits(argument.into(), value),
             Change::And => reference::Action::KeepBits(argument.into(), value),
         },
+        Action::AfterPoke(poke) => {
+            let (argument, len, number) = bytes(poke);
+            reference::Action::AfterPoke(argument, len, number)
+        }
+        Action::Poke(poke) => {
+            let (argument, len, number) = bytes(poke);
+            reference::Action::Poke(argument, len, number)
+        }
         Action::Redirect(to) => reference::Action::Redirect(number(to)),
         Action::Delay(nanos) => reference::Action::Delay(nanos),
         Action::Return(value) => reference::Action::Return(value),
@@ -107,6 +125,8 @@ fn any_word() -> impl Strategy<Value = Vec<u8>> {
             "470..559",
             "i32(arg0)",
             "u8(",
+            "poke",
+            "00ff",
             "seed 7",
             "10%",
             "2..9+3",

@@ -124,6 +124,12 @@ fn delay(nanos: u64, style: Style<'_>) -> String {
     format!("delay {}{name}", nanos / unit)
 }
 
+fn poke(argument: usize, len: u8, bytes: u64, style: Style<'_>) -> String {
+    let digits = format!("{bytes:0width$x}", width = 2 * usize::from(len));
+    let digits = [digits.clone(), digits.to_uppercase()][style(2)].clone();
+    format!("poke arg{argument} {digits}")
+}
+
 fn action(action: Action, style: Style<'_>) -> String {
     match action {
         Action::Allow => "allow".into(),
@@ -131,6 +137,10 @@ fn action(action: Action, style: Style<'_>) -> String {
         Action::AfterDelay(nanos) => format!("after {}", delay(nanos, style)),
         Action::AfterReturn(value) => format!("after return {}", signed(value.into(), style)),
         Action::AfterErrno(errno) => format!("after errno {}", named(errno, ERRNOS, style)),
+        Action::AfterPoke(argument, len, bytes) => {
+            format!("after {}", poke(argument, len, bytes, style))
+        }
+        Action::Poke(argument, len, bytes) => poke(argument, len, bytes, style),
         Action::Set(argument, value) => format!("set arg{argument} {}", unsigned(value, style)),
         Action::SetBits(argument, value) => {
             format!("set arg{argument} | {}", hexadecimal(value, style))
