@@ -370,6 +370,7 @@ fn fault_in_verdicts() -> Result<()> {
         ("signal SIGWINCH", ppid),
         ("signal SIGWINCH errno EPERM after delay 1ms", EPERM),
         ("delay 1ms set arg0 | 3 after return 9", 9),
+        ("after poke arg0 00 after return 9", 9),
     ] {
         let (_task, _policy) = under(&format!("getppid {rule}"))?;
         let mut last = 0;

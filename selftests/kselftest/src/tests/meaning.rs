@@ -29,6 +29,8 @@ super::tests! {
         rule_bits_set
         rule_everything_on_one_line
         rule_refused_and_delayed
+        rule_pokes
+        rule_pokes_of_a_call_that_waits
         rule_after_delay
         rule_after_delay_ends_with_its_rules
         rules_appended
@@ -254,6 +256,69 @@ fn rule_refused_and_delayed() -> Result<()> {
         ensure!(start.elapsed() >= Duration::from_millis(5), "{rule}");
     }
     Ok(())
+}
+
+fn rule_pokes() -> Result<()> {
+    let (_, policy) = under("")?;
+    // A result in memory.
+    policy.set("rules", "pread64 poke arg1 41424300 return 4")?;
+    let mut text = [b'x'; 6];
+    let buffer = text.as_mut_ptr() as u64;
+    let result = syscall(libc::SYS_pread64, [999, buffer, 4, 0, 0, 0]);
+    ensure!(result == 4 && text == *b"ABC\0xx", "{result} {text:?}");
+    // Another path.
+    policy.set("rules", "chdir poke arg0 2f00")?;
+    text = *b"/nope\0";
+    let result = syscall(libc::SYS_chdir, [buffer, 0, 0, 0, 0, 0]);
+    ensure!(result == 0 && text == *b"/\0ope\0", "{result} {text:?}");
+    // What the call has written.
+    policy.set("rules", "uname after poke arg0 585900 set arg1 7")?;
+    // SAFETY: All-zero is valid.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    let to = &raw mut name;
+    let result = syscall(libc::SYS_uname, [to as u64, 0, 0, 0, 0, 0]);
+    ensure!(result == 0 && name.sysname[..3] == [88, 89, 0] && name.release[0] != 0);
+    // Both, and a result.
+    policy.set(
+        "rules",
+        "pread64 poke arg1 4142 after poke arg1 43 after return 9",
+    )?;
+    let result = syscall(libc::SYS_pread64, [999, buffer, 4, 0, 0, 0]);
+    ensure!(result == 9 && text[..2] == *b"CB", "{result} {text:?}");
+    // Where there is no memory to write to, the call goes on.
+    policy.set("rules", "getppid poke arg0 00 after poke arg1 00")?;
+    for address in [0, 8, c"constant".as_ptr() as u64, u64::MAX - 1] {
+        let result = syscall(libc::SYS_getppid, [address, address, 0, 0, 0, 0]);
+        ensure!(result > 0, "{address:#x}: {result}");
+    }
+    Ok(())
+}
+
+/// It is written when the call returns, and not before; by whoever made it, whatever became of the
+/// rules.
+fn rule_pokes_of_a_call_that_waits() -> Result<()> {
+    let mut ends = [0; 2];
+    // SAFETY: There is room for two.
+    ensure!(unsafe { libc::pipe(ends.as_mut_ptr()) } == 0);
+    let mut puppet = Puppet::new(move |_| {
+        let mut byte = 0u8;
+        let to = &raw mut byte;
+        let result = syscall(libc::SYS_read, [ends[0] as u64, to as u64, 1, 0, 0, 0]);
+        // SAFETY: Nothing else refers to it.
+        result << 8 | i64::from(unsafe { to.read_volatile() })
+    })?;
+    let policy = Policy::new("test", "read arg2 == 1 after poke arg1 58")?;
+    let task = attach(puppet.tid())?;
+    task.set("policy", "test")?;
+    puppet.send(0)?;
+    until("it reads", || Ok(policy.hits(1)? > 0))?;
+    task.set("policy", "none")?;
+    drop(policy);
+    // SAFETY: Writes a byte of a constant.
+    ensure!(unsafe { libc::write(ends[1], c"a".as_ptr().cast(), 1) } == 1);
+    let result = puppet.reply()?;
+    ensure!(result == 1 << 8 | 0x58, "{result:#x}");
+    detach(puppet.tid())
 }
 
 fn rule_after_delay() -> Result<()> {
