@@ -113,10 +113,10 @@ pub(super) fn parse_seed(word: &str) -> Option<u32> {
 
 /// Two hexadecimal digits for each byte.
 pub(super) fn parse_bytes(word: &str) -> Option<impl Iterator<Item = u8> + '_> {
-    if word.len() % 2 != 0 || !word.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    let digits = word.as_bytes().chunks_exact(2);
+    if !digits.remainder().is_empty() || !word.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
-    let digits = word.as_bytes().chunks_exact(2);
     Some(digits.filter_map(|digits| {
         let digits = core::str::from_utf8(digits).ok()?;
         u8::from_str_radix(digits, 16).ok()
