@@ -348,7 +348,7 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Has a bundle of one rule with one condition say so.
+    /// Has a bundle of one rule with conditions say so.
     fn mark_singles(&mut self) {
         for (_, conditional, abi, number) in conditional_calls(&self.rules, &self.ranges) {
             let Some(slot) = self.table.get_mut(abi, number) else {
@@ -360,7 +360,7 @@ impl RuleSet {
             let member = self.members[usize::from(self.bundles[bundle].first_member)];
             let is_single = member == LAST | conditional;
             let conditional = &self.conditional[usize::from(conditional)];
-            if is_single && conditional.nr_conditions == 1 {
+            if is_single && conditional.nr_conditions != 0 {
                 // CAST: A text has fewer conditions than 16 bits count.
                 self.bundles[bundle].condition = conditional.first_condition_on(abi) as u16;
                 *slot = Slot::single(bundle);

@@ -91,7 +91,8 @@ pub(super) struct Bundle {
     /// What decides where no condition holds: a line.
     pub(super) otherwise: Slot,
     pub(super) first_member: u16,
-    /// The only condition of the only rule, if there are no more.
+    /// The first condition of the only rule, if there are no more rules. If that does not hold, the
+    /// rule does not.
     pub(super) condition: u16,
 }
 

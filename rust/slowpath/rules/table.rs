@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Constant(usize),
     /// The bundle's rules are to be looked at.
     Bundle(usize),
-    /// The same, of a bundle of one rule with one condition.
+    /// The same, of a bundle of one rule with conditions.
     Single(usize),
     /// Such calls are never judged.
     Unjudged,
