@@ -240,8 +240,8 @@ impl Policy {
             Err(ParseError::Syntax) => Err(EINVAL),
             Err(ParseError::TooBig) => Err(E2BIG),
         };
+        report.skip_lines(before);
         if !report.remarks().is_empty() {
-            report.subtract_lines(before);
             let mut new = KVec::from_elem(0, MAX_SAID, GFP_KERNEL)?;
             let mut out = Formatter::new(&mut new);
             for remark in report.remarks() {

@@ -5,6 +5,9 @@
 use super::list::{List, NoMemory};
 use core::fmt;
 
+/// What warnings begin with.
+const WARNING: &str = "warning: ";
+
 /// How many mistakes are reported of one text.
 pub(crate) const MAX_MISTAKES: usize = 20;
 
@@ -81,12 +84,19 @@ impl Report {
         Ok(())
     }
 
-    /// Counts lines from another one on, for a text that was put behind others.
-    #[cfg_attr(not(CONFIG_RUST), allow(dead_code))]
-    pub(crate) fn subtract_lines(&mut self, lines: u32) {
-        for remark in self.0.iter_mut() {
-            remark.line = remark.line.saturating_sub(lines).max(1);
+    /// Counts lines from another one on, for a text that was put behind others, about which there
+    /// is nothing more to warn of.
+    pub(crate) fn skip_lines(&mut self, lines: u32) {
+        let mut kept = 0;
+        for at in 0..self.0.len() {
+            let mut remark = self.0[at];
+            if remark.line > lines || !remark.reason.starts_with(WARNING) {
+                remark.line = remark.line.saturating_sub(lines).max(1);
+                self.0[kept] = remark;
+                kept += 1;
+            }
         }
+        self.0.truncate(kept);
     }
 }
 

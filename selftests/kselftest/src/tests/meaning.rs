@@ -433,6 +433,11 @@ fn rules_taken_with_a_warning() -> Result<()> {
         lines[1].starts_with("line 3, column 1: warning: i386 has socketcall"),
         "{error}"
     );
+    // What was there before is not warned of again.
+    append(&policy, "# x\nread log\nshmget log")?;
+    let error = policy.get("error")?;
+    ensure!(error == "line 3, column 1: warning: i386 has ipc, too, which stays open");
     policy.set("rules", "socket errno EPERM\ndefault arch i386 errno EPERM")?;
+    ensure!(policy.get("error")? == error);
     Ok(())
 }

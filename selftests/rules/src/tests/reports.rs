@@ -132,3 +132,24 @@ fn calls_that_i386_has_another_way_to_make_are_warned_of() {
         [(1, 1, SOCKETCALL), (2, 1, VDSO), (4, 1, IPC)]
     );
 }
+
+#[test]
+fn lines_before_a_text_are_not_counted() {
+    let mut report = Report::new();
+    let text = "time log\nread log\nsocket log";
+    RuleSet::parse(text.as_bytes(), RANDOM, &mut report).unwrap();
+    report.skip_lines(2);
+    let remarks: Vec<String> = report.remarks().iter().map(ToString::to_string).collect();
+    assert_eq!(remarks, [format!("line 1, column 1: {SOCKETCALL}")]);
+
+    let mut report = Report::new();
+    let text = "time log\nread log\nfoo log\n  bar log";
+    assert!(RuleSet::parse(text.as_bytes(), RANDOM, &mut report).is_err());
+    report.skip_lines(2);
+    let places: Vec<_> = report
+        .remarks()
+        .iter()
+        .map(|r| (r.line, r.column))
+        .collect();
+    assert_eq!(places, [(1, 1), (2, 3)]);
+}

@@ -119,7 +119,10 @@ fn delay(nanos: u64, style: Style<'_>) -> String {
         ("us", 1000),
         ("ns", 1),
     ];
-    let mut ways: Vec<_> = units.iter().filter(|(_, unit)| nanos / unit * unit == nanos).collect();
+    let mut ways: Vec<_> = units
+        .iter()
+        .filter(|(_, unit)| nanos / unit * unit == nanos)
+        .collect();
     let (name, unit) = ways.swap_remove(style(ways.len()));
     format!("delay {}{name}", nanos / unit)
 }
