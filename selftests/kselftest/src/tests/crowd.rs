@@ -17,7 +17,7 @@ pub(super) const RULES: &[&str] = &[
     "getuid after return 7",
     "getgid set arg0 3",
     "geteuid redirect getegid",
-    "sched_getscheduler signal SIGWINCH",
+    "sched_getscheduler delay 1us signal SIGWINCH errno EINTR after delay 1us",
     // Of no effect, but that fork has a call to put back in two tasks.
     "clone set arg5 1",
 ];
