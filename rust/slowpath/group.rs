@@ -268,7 +268,7 @@ impl GroupData {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn count(&self, rules: &Rules, judgement: Judgement) {
         if let Some(line) = judgement.line {
             rules.hits.count(line);

@@ -83,6 +83,7 @@ pub(crate) const ENTRIES: &[Event] = &[
 pub(crate) const EXITS: &[Event] = &[Event::Sysret, Event::Iret];
 
 impl From<Action> for Event {
+    #[inline(always)]
     fn from(action: Action) -> Self {
         match action.kind() {
             Kind::Allow => Self::Allow,

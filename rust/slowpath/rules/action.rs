@@ -137,6 +137,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    #[inline(always)]
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Allow => Kind::Allow,

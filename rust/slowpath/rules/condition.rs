@@ -20,9 +20,6 @@ pub(super) enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
-    /// What it comes to where no argument can be the value.
-    Always,
-    Never,
 }
 
 impl Comparison {
@@ -51,19 +48,14 @@ impl Comparison {
         self != Self::Equal && self != Self::NotEqual
     }
 
-    /// What it comes to if all arguments are greater than the value, or all less. Those that are
+    /// Whether it holds if all arguments are greater than the value, or all less. Those that are
     /// never equal may as well be either.
-    fn where_all_are(self, greater: bool) -> Self {
-        let holds = match self {
-            Self::Equal | Self::Never => false,
-            Self::NotEqual | Self::Always => true,
+    fn holds_where_all_are(self, greater: bool) -> bool {
+        match self {
+            Self::Equal => false,
+            Self::NotEqual => true,
             Self::Less | Self::LessOrEqual => !greater,
             Self::Greater | Self::GreaterOrEqual => greater,
-        };
-        if holds {
-            Self::Always
-        } else {
-            Self::Never
         }
     }
 }
@@ -157,8 +149,6 @@ impl Said {
             Some(_) => (0, i128::from(mask)),
         };
         let mut form = shown.map_or(0, |shown| shown.packed() + 1);
-        let mut comparison = self.comparison;
-        let is_outside = i128::from(mask) & self.value != self.value;
         if self.check_width(width).is_err() {
             form |= HIDDEN;
         }
@@ -167,22 +157,34 @@ impl Said {
         } else if width.is_signed() {
             form |= SIGNED;
         }
-        if self.value < min
-            || self.value > max
-            || self.mask.is_some() && !comparison.orders() && is_outside
-        {
-            comparison = comparison.where_all_are(self.value < min);
+        let is_outside = i128::from(mask) & self.value != self.value;
+        let is_never_equal = self.mask.is_some() && !self.comparison.orders() && is_outside;
+        if self.value < min || self.value > max || is_never_equal {
+            // Of nothing of the argument, so that it always holds, or never.
+            let holds = self.comparison.holds_where_all_are(self.value < min);
+            return Condition {
+                argument: self.argument,
+                comparison: if holds {
+                    Comparison::Equal
+                } else {
+                    Comparison::NotEqual
+                },
+                sign: Sign::None,
+                form,
+                mask: 0,
+                value: 0,
+            };
         }
         // CAST: Keeps the bits.
         let mut value = self.value as u64 & width.mask();
         let mut sign = Sign::None;
-        if form & SIGNED != 0 && comparison.orders() {
+        if form & SIGNED != 0 && self.comparison.orders() {
             sign = Sign::of(width);
             value ^= sign.bit();
         }
         Condition {
             argument: self.argument,
-            comparison,
+            comparison: self.comparison,
             sign,
             form,
             mask,
@@ -250,8 +252,6 @@ impl Condition {
             Comparison::LessOrEqual => argument <= self.value,
             Comparison::Greater => argument > self.value,
             Comparison::GreaterOrEqual => argument >= self.value,
-            Comparison::Always => true,
-            Comparison::Never => false,
         }
     }
 
