@@ -23,6 +23,8 @@ super::tests! {
         strace_signal
         strace_signal_and_error
         strace_everything
+        strace_poke_enter
+        strace_poke_exit
         strace_syscall
         strace_when_first
         strace_when_first_and_all_later
@@ -43,6 +45,8 @@ struct Seen {
     signals: i64,
     /// Each call took as long at least.
     slow: bool,
+    /// What the argument points to afterwards.
+    path: [u8; 8],
 }
 
 static SIGNALS: AtomicI64 = AtomicI64::new(0);
@@ -51,8 +55,9 @@ extern "C" fn count(_: i32) {
     SIGNALS.fetch_add(1, SeqCst);
 }
 
-/// The results, how many signals came, and whether each call was slow, as the child leaves them.
-type Page = Shared<[AtomicI64; CALLS + 2]>;
+/// The results, how many signals came, whether each call was slow, and the path, as the child leaves
+/// them.
+type Page = Shared<[AtomicI64; CALLS + 3]>;
 
 fn seen(page: &Page) -> Seen {
     let words: Vec<i64> = page.iter().map(|word| word.load(SeqCst)).collect();
@@ -60,6 +65,7 @@ fn seen(page: &Page) -> Seen {
         results: std::array::from_fn(|call| words[call]),
         signals: words[CALLS],
         slow: words[CALLS + 1] != 0,
+        path: words[CALLS + 2].to_le_bytes(),
     }
 }
 
@@ -79,14 +85,16 @@ fn caller(nr: i64, page: &Page) -> Result<Puppet> {
             return syscall(libc::SYS_sched_yield, [0; 6]);
         }
         let mut slow = true;
+        let mut path = *b"/\0nowher";
         for result in &page[..CALLS] {
             let start = Instant::now();
-            let ret = syscall(nr, [c"/".as_ptr() as u64, 0, 0, 0, 0, 0]);
+            let ret = syscall(nr, [path.as_mut_ptr() as u64, 0, 0, 0, 0, 0]);
             slow &= start.elapsed() >= DELAY;
             result.store(ret, SeqCst);
         }
         page[CALLS].store(SIGNALS.load(SeqCst), SeqCst);
         page[CALLS + 1].store(slow.into(), SeqCst);
+        page[CALLS + 2].store(i64::from_le_bytes(path), SeqCst);
         0
     })
 }
@@ -222,6 +230,30 @@ fn strace_everything() -> Result<()> {
         "chdir delay 3ms return 7 after delay 3ms",
     )?;
     ensure!(seen.results == [7; CALLS] && seen.slow, "{seen:?}");
+    Ok(())
+}
+
+fn strace_poke_enter() -> Result<()> {
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:poke_enter=@arg1=2f6e6f7400ff:when=4+",
+        "chdir poke arg0 2f6e6f7400ff when 4+",
+    )?;
+    ensure!(failing(seen) == [4, 5, 6, 7, 8, 9], "{seen:?}");
+    ensure!(seen.path == *b"/not\0\xffer", "{seen:?}");
+    Ok(())
+}
+
+fn strace_poke_exit() -> Result<()> {
+    let seen = same(
+        libc::SYS_chdir,
+        "chdir:retval=5:poke_exit=@arg1=414200",
+        "chdir return 5 after poke arg0 414200",
+    )?;
+    ensure!(
+        seen.results == [5; CALLS] && seen.path == *b"AB\0owher",
+        "{seen:?}"
+    );
     Ok(())
 }
 
