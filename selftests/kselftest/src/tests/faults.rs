@@ -154,18 +154,18 @@ fn fault_in_attachment_knobs() -> Result<()> {
     task.set("policy", "none")
 }
 
-fn fault_in_mkdir() -> Result<()> {
-    let path = format!("{POLICIES}/test");
+/// Makes a directory, in which a file is to say this, and removes it.
+fn mkdir_with_faults(path: &str, file: &str, says: &str) -> Result<()> {
     let faults = Faults::new()?;
     let before = state()?;
     let mut last = false;
     let number = faults.each(
-        || fs::create_dir(&path),
+        || fs::create_dir(path),
         |result| {
             last = done(result)?;
             if last {
-                ensure!(read(format!("{path}/rules"))? == "default allow");
-                fs::remove_dir(&path)?;
+                ensure!(read(format!("{path}/{file}"))? == says);
+                fs::remove_dir(path)?;
             }
             let now = state()?;
             ensure!(now == before, "it changed\n{before}to\n{now}");
@@ -176,26 +176,12 @@ fn fault_in_mkdir() -> Result<()> {
     Ok(())
 }
 
+fn fault_in_mkdir() -> Result<()> {
+    mkdir_with_faults(&format!("{POLICIES}/test"), "rules", "default allow")
+}
+
 fn fault_in_mkdir_of_group() -> Result<()> {
-    let path = format!("{GROUPS}/test");
-    let faults = Faults::new()?;
-    let before = state()?;
-    let mut last = false;
-    let number = faults.each(
-        || fs::create_dir(&path),
-        |result| {
-            last = done(result)?;
-            if last {
-                ensure!(read(format!("{path}/policy"))? == "none");
-                fs::remove_dir(&path)?;
-            }
-            let now = state()?;
-            ensure!(now == before, "it changed\n{before}to\n{now}");
-            Ok(())
-        },
-    )?;
-    ensure!(last && number > 1, "{number} faults; without one: {last}");
-    Ok(())
+    mkdir_with_faults(&format!("{GROUPS}/test"), "policy", "none")
 }
 
 /// A process of a few threads.
