@@ -47,6 +47,19 @@ pub fn pause() {
     syscall(libc::SYS_pause, [0; 6]);
 }
 
+/// Executes a program that sleeps. Returns only if that fails.
+pub fn exec_sleep() {
+    // SAFETY: The strings are static.
+    unsafe {
+        libc::execl(
+            c"/bin/sleep".as_ptr(),
+            c"sleep".as_ptr(),
+            c"1000".as_ptr(),
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+}
+
 pub fn kill(pid: i32, signal: i32) {
     syscall(libc::SYS_kill, [pid as u64, signal as u64, 0, 0, 0, 0]);
 }

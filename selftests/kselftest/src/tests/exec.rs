@@ -3,7 +3,7 @@
 //! Attaching tasks that are executing a program.
 
 use crate::{
-    process::{gettid, pause, pipe, until, until_blocked, until_in_state, Child},
+    process::{exec_sleep, gettid, pause, pipe, until, until_blocked, until_in_state, Child},
     slowpath::{attach, detach, read, set, tasks, SYSFS},
 };
 use anyhow::{ensure, Result};
@@ -30,15 +30,7 @@ fn executer() -> Result<(Child, i32, fs::File)> {
             }
         });
         let _ = go_in.read(&mut [0]);
-        // SAFETY: The strings are static.
-        unsafe {
-            libc::execl(
-                c"/bin/sleep".as_ptr(),
-                c"sleep".as_ptr(),
-                c"1000".as_ptr(),
-                std::ptr::null::<libc::c_char>(),
-            )
-        };
+        exec_sleep();
         1
     })?;
     let mut tid = [0; 4];

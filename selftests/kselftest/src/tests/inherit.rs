@@ -425,15 +425,7 @@ fn exec_by_thread_keeps_name() -> Result<()> {
         std::thread::spawn(move || {
             let _ = tid_out.write_all(&gettid().to_ne_bytes());
             let _ = go_in.read(&mut [0]);
-            // SAFETY: The strings are static.
-            unsafe {
-                libc::execl(
-                    c"/bin/sleep".as_ptr(),
-                    c"sleep".as_ptr(),
-                    c"1000".as_ptr(),
-                    std::ptr::null::<libc::c_char>(),
-                )
-            };
+            process::exec_sleep();
         });
         loop {
             process::pause();
