@@ -182,6 +182,16 @@ int syscall_slowpath_set_result(struct pt_regs *regs, long result)
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
 
+static void drop_writes(struct syscall_slowpath_saved *saved)
+{
+	struct exit_write *write;
+
+	while ((write = saved->writes)) {
+		saved->writes = write->before;
+		kfree(write);
+	}
+}
+
 /**
  * syscall_slowpath_set_write - Have something written to memory when a call returns
  * @regs:	The registers of the task
@@ -192,7 +202,7 @@ EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
  * For a handler. Nothing is written where there is no such memory.
  *
  * Context: In @enter; may sleep.
- * Return: 0, or -ENOMEM.
+ * Return: 0, or -ENOMEM: then nothing is written of what was said before, either.
  */
 int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const void *data,
 			       size_t len)
@@ -203,8 +213,10 @@ int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const v
 	if (ret)
 		return ret;
 	write = kmalloc_flex(*write, data, len, GFP_KERNEL_ACCOUNT);
-	if (!write)
+	if (!write) {
+		drop_writes(current->syscall_slowpath_saved);
 		return -ENOMEM;
+	}
 	write->len = len;
 	write->to = (void __user *)addr;
 	memcpy(write->data, data, len);
@@ -213,16 +225,6 @@ int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const v
 	return 0;
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_write);
-
-static void drop_writes(struct syscall_slowpath_saved *saved)
-{
-	struct exit_write *write;
-
-	while ((write = saved->writes)) {
-		saved->writes = write->before;
-		kfree(write);
-	}
-}
 
 /**
  * syscall_slowpath_set_plan - Say several things that are to become of a call
@@ -297,7 +299,7 @@ static bool delay(const struct delayer *by, u64 ns)
 
 	init_wait_var_entry(&wait, by->group, 0);
 	do {
-		/* Pairs with wake_delayed(). */
+		/* Pairs with syscall_slowpath_wake_delayed(). */
 		if (prepare_to_wait_event(queue, &wait.wq_entry,
 					  TASK_IDLE | TASK_WAKEKILL | TASK_FREEZABLE))
 			break;

@@ -16,6 +16,7 @@ super::tests! {
         module_unload_with_blocked_task
         module_unload_with_group_is_refused
         module_unload_with_force_all
+        module_unload_with_replaced_rules
         module_reload_many_times
         module_leaves_no_memory;
     [] =>
@@ -159,6 +160,19 @@ fn module_unload_with_open_file_of_a_policy() -> Result<()> {
     ensure!(errno == Some(libc::ENOENT), "read: {errno:?}");
     drop((to_read, to_write));
     check_reload()
+}
+
+/// What was replaced is dropped later, by code of the module: that waits for it.
+fn module_unload_with_replaced_rules() -> Result<()> {
+    for _ in 0..rounds(20) {
+        let policy = Policy::new("replaced", "getppid errno EPERM")?;
+        for _ in 0..20 {
+            policy.set("rules", "getppid errno EACCES")?;
+        }
+        drop(policy);
+        check_reload()?;
+    }
+    Ok(())
 }
 
 fn module_reload_many_times() -> Result<()> {
