@@ -13,7 +13,7 @@ use crate::{
 /// Lets not more than a few events through in a few seconds: as many as `printk_ratelimited()`
 /// does.
 ///
-/// What it holds back is not reported.
+/// What it holds back is reported by [`RateLimit::take_missed`] alone.
 ///
 /// # Examples
 ///
@@ -23,6 +23,8 @@ use crate::{
 /// let limit = KBox::pin_init(RateLimit::new(), GFP_KERNEL)?;
 /// let through = (0..100).filter(|_| limit.allow()).count();
 /// assert!((1..100).contains(&through));
+/// assert_eq!(through + limit.take_missed(), 100);
+/// assert_eq!(limit.take_missed(), 0);
 /// # Ok::<(), Error>(())
 /// ```
 ///
@@ -61,5 +63,13 @@ impl RateLimit {
         // SAFETY: By the type invariants it was initialised, and it does not move, being pinned.
         // The name is for messages that the flag turns off.
         unsafe { bindings::___ratelimit(self.state.get(), c"".as_char_ptr()) != 0 }
+    }
+
+    /// How many events were held back since this was asked last. Any context.
+    pub fn take_missed(&self) -> usize {
+        // SAFETY: As in `allow()`.
+        let missed = unsafe { bindings::ratelimit_state_reset_miss(self.state.get()) };
+        // The C side counts up from 0.
+        missed.try_into().unwrap_or(0)
     }
 }

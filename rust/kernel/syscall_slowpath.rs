@@ -91,13 +91,13 @@ mod flag;
 mod group;
 mod module;
 mod published;
+mod verdict;
 
-pub use call::{
-    Arch, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext, Plan, Verdict,
-};
+pub use call::{Arch, Comm, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext};
 pub use flag::Flag;
 pub use group::{Follow, Group, Members, SharedGroup, Whom};
 pub use published::{Published, PublishedGuard, Unpublished};
+pub use verdict::{AuditCode, Plan, Verdict};
 
 /// What a handler does with the syscalls of the tasks in its groups.
 ///

@@ -9,12 +9,14 @@
 #ifndef _LINUX_SYSCALL_SLOWPATH_H
 #define _LINUX_SYSCALL_SLOWPATH_H
 
+#include <linux/bits.h>
 #include <linux/compiler_types.h>
 #include <linux/list.h>
 #include <linux/pid_types.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 #include <linux/workqueue_types.h>
+#include <uapi/linux/seccomp.h>
 
 struct pid;
 struct pt_regs;
@@ -35,7 +37,9 @@ struct task_struct;
  * @SYSCALL_SLOWPATH_TRAP:	As SECCOMP_RET_TRAP, with this value in si_errno.
  * @SYSCALL_SLOWPATH_KILL_THREAD: As SECCOMP_RET_KILL_THREAD.
  * @SYSCALL_SLOWPATH_KILL_PROCESS: As SECCOMP_RET_KILL_PROCESS.
- * @SYSCALL_SLOWPATH_LOG:	It goes on, and the tracepoint says so.
+ * @SYSCALL_SLOWPATH_LOG:	It goes on, and the tracepoint says so. With
+ *				SYSCALL_SLOWPATH_AUDIT and a code as its value there
+ *				is an audit record, too.
  * @SYSCALL_SLOWPATH_NUMBER:	Only for the tracepoint: @enter made another call of it.
  * @SYSCALL_SLOWPATH_ARGUMENT:	Only for the tracepoint: @enter set an argument.
  * @SYSCALL_SLOWPATH_RESULT:	Only for the tracepoint: @enter set the result.
@@ -64,15 +68,20 @@ enum syscall_slowpath_action {
 /* An action's value is above its number, so that both return in one register. */
 #define SYSCALL_SLOWPATH_VALUE_SHIFT	8
 
+/* Above a code that is SECCOMP_RET_*: there is to be an audit record with it. */
+#define SYSCALL_SLOWPATH_AUDIT		BIT_ULL(32)
+
 /**
  * struct syscall_slowpath_plan - What is to become of a call, one after the other
- * @delay:	First, as SYSCALL_SLOWPATH_DELAY with so many nanoseconds, if not 0
+ * @audit:	First, with SYSCALL_SLOWPATH_AUDIT and a code there is an audit record
+ * @delay:	Then, as SYSCALL_SLOWPATH_DELAY with so many nanoseconds, if not 0
  * @signal:	Then, as SYSCALL_SLOWPATH_SIGNAL, if not 0
  * @action:	Then, another action and its value
  * @exit_delay:	When it returns, made or not, it is delayed again by so many
  *		nanoseconds, if not 0; until what ends any delay
  */
 struct syscall_slowpath_plan {
+	u64			audit;
 	u64			delay;
 	u64			exit_delay;
 	unsigned long		action;
@@ -296,6 +305,8 @@ int syscall_slowpath_set_write(struct pt_regs *regs, unsigned long addr, const v
 			       size_t len);
 int syscall_slowpath_set_plan(struct pt_regs *regs, const struct syscall_slowpath_plan *plan);
 void syscall_slowpath_note(struct pt_regs *regs, const char *text);
+void syscall_slowpath_remember(u64 what);
+u64 syscall_slowpath_recall(u64 *ns);
 
 void syscall_slowpath_audit(const char *op, const char *name, int err);
 void syscall_slowpath_defer(struct syscall_slowpath_deferred *deferred);

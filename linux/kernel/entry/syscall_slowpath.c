@@ -79,10 +79,14 @@ void syscall_slowpath_update_work(struct task_struct *task)
 
 	lockdep_assert_held(&task->syscall_slowpath_lock);
 	if (READ_ONCE(nr_forced) || READ_ONCE(task->syscall_slowpath_saved) ||
-	    (group && READ_ONCE(group->active)))
+	    (group && READ_ONCE(group->active))) {
+		/* What the task does now was entered when nobody looked. */
+		if (!test_task_syscall_work(task, SYSCALL_SLOWPATH))
+			WRITE_ONCE(task->syscall_slowpath_memo.what, 0);
 		set_task_syscall_work(task, SYSCALL_SLOWPATH);
-	else
+	} else {
 		clear_task_syscall_work(task, SYSCALL_SLOWPATH);
+	}
 }
 
 /* The locks that move() needs: of a task, and of the groups that it leaves and comes to, if any. */
@@ -160,6 +164,8 @@ static void move(const struct locked *locked, u8 flags)
 		list_add_tail(node, &to->tasks);
 		WRITE_ONCE(to->nr_tasks, to->nr_tasks + 1);
 	}
+	if (from != to)
+		WRITE_ONCE(task->syscall_slowpath_memo.what, 0);
 	rcu_assign_pointer(task->syscall_slowpath, to);
 	WRITE_ONCE(task->syscall_slowpath_flags, flags);
 	syscall_slowpath_update_work(task);
@@ -433,6 +439,7 @@ void syscall_slowpath_dup(struct task_struct *child)
 	child->syscall_slowpath_flags = 0;
 	INIT_LIST_HEAD(&child->syscall_slowpath_node);
 	child->syscall_slowpath_saved = NULL;
+	child->syscall_slowpath_memo.what = 0;
 	clear_task_syscall_work(child, SYSCALL_SLOWPATH);
 }
 

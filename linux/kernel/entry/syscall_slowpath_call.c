@@ -99,12 +99,35 @@ static int own_nr(struct pt_regs *regs)
 	return saved ? saved->call.nr : syscall_get_nr(current, regs);
 }
 
+static noinline void do_trace_verdict(struct pt_regs *regs, unsigned int what, long value)
+{
+	const struct syscall_slowpath_saved *saved = current->syscall_slowpath_saved;
+	struct syscall_slowpath_group *group;
+	struct srcu_ctr __percpu *scp;
+	struct call call;
+
+	/* The program's own call, and not what a handler made of it. */
+	if (saved)
+		call = saved->call;
+	else
+		get_call(regs, &call);
+	if (syscall_get_arch(current) == AUDIT_ARCH_I386) {
+		for (int i = 0; i < ARRAY_SIZE(call.args); i++)
+			call.args[i] = lower_32_bits(call.args[i]);
+	}
+
+	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
+	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
+	trace_syscall_slowpath_verdict(syscall_get_arch(current), call.nr, what, value, call.args,
+				       group ? group->name : "none");
+	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
+}
+
 /* Finds the rest by itself: nothing has to be kept for it where calls just go on. */
 static __always_inline void trace_verdict(struct pt_regs *regs, unsigned int what, long value)
 {
 	if (trace_syscall_slowpath_verdict_enabled())
-		trace_syscall_slowpath_verdict(syscall_get_arch(current), own_nr(regs), what,
-					       value);
+		do_trace_verdict(regs, what, value);
 }
 
 /**
@@ -181,6 +204,44 @@ int syscall_slowpath_set_result(struct pt_regs *regs, long result)
 	return 0;
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_result);
+
+/**
+ * syscall_slowpath_remember - Remember that a call was made now
+ * @what:	What to remember of it, not 0
+ *
+ * For a handler that wants to know how long a call takes.
+ *
+ * Context: In @enter.
+ */
+void syscall_slowpath_remember(u64 what)
+{
+	current->syscall_slowpath_memo.time = ktime_get();
+	WRITE_ONCE(current->syscall_slowpath_memo.what, what);
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_remember);
+
+/**
+ * syscall_slowpath_recall - Say what was remembered of a call that returns
+ * @ns:		Gets how many nanoseconds ago, if it was
+ *
+ * For a handler. What is said may be another handler's: whoever asks has to find
+ * that out by what it is. It is forgotten when the task comes to another group,
+ * and when it was not steered meanwhile.
+ *
+ * Context: In @exit_work.
+ * Return: What was remembered, or 0. It is forgotten.
+ */
+u64 syscall_slowpath_recall(u64 *ns)
+{
+	u64 what = READ_ONCE(current->syscall_slowpath_memo.what);
+
+	if (what) {
+		*ns = ktime_to_ns(ktime_sub(ktime_get(), current->syscall_slowpath_memo.time));
+		WRITE_ONCE(current->syscall_slowpath_memo.what, 0);
+	}
+	return what;
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_recall);
 
 static void drop_writes(struct syscall_slowpath_saved *saved)
 {
@@ -363,6 +424,13 @@ static noinline void skip(struct pt_regs *regs)
 	drop_result();
 }
 
+/* As seccomp does. What kills leaves its record by itself. */
+static void audit_call(struct pt_regs *regs, u64 audit)
+{
+	if (audit & SYSCALL_SLOWPATH_AUDIT)
+		audit_seccomp(own_nr(regs), 0, lower_32_bits(audit));
+}
+
 static bool follow_plan(struct pt_regs *regs, const struct delayer *by);
 
 /*
@@ -376,11 +444,14 @@ static noinline bool act(struct pt_regs *regs, unsigned long action, const struc
 	action &= BIT(SYSCALL_SLOWPATH_VALUE_SHIFT) - 1;
 	if (action == SYSCALL_SLOWPATH_PLAN)
 		return follow_plan(regs, by);
+	if (action == SYSCALL_SLOWPATH_LOG) {
+		trace_verdict(regs, action, 0);
+		audit_call(regs, value);
+		return true;
+	}
 	trace_verdict(regs, action, value);
 
 	switch (action) {
-	case SYSCALL_SLOWPATH_LOG:
-		return true;
 	case SYSCALL_SLOWPATH_DELAY:
 		return delay(by, value);
 	case SYSCALL_SLOWPATH_SIGNAL:
@@ -413,6 +484,7 @@ static bool follow_plan(struct pt_regs *regs, const struct delayer *by)
 	unsigned long signal = plan->signal;
 
 	saved->planner = *by;
+	audit_call(regs, plan->audit);
 	if (plan->delay &&
 	    !act(regs, SYSCALL_SLOWPATH_DELAY | plan->delay << SYSCALL_SLOWPATH_VALUE_SHIFT, by))
 		return false;

@@ -12,3 +12,8 @@ __rust_helper void rust_helper_ratelimit_set_flags(struct ratelimit_state *rs,
 {
 	ratelimit_set_flags(rs, flags);
 }
+
+__rust_helper int rust_helper_ratelimit_state_reset_miss(struct ratelimit_state *rs)
+{
+	return ratelimit_state_reset_miss(rs);
+}

@@ -2,9 +2,11 @@
 
 //! The views of a syscall that hooks get.
 
+use super::verdict::{audit_value, nanos, Plan, Verdict};
 use crate::{
     bindings,
-    error::{to_result, Error},
+    error::to_result,
+    fmt::{self, Write},
     prelude::*,
     time::Delta,
     types::NotThreadSafe,
@@ -17,139 +19,6 @@ use core::{marker::PhantomData, ops::Deref};
 /// What was [published](super::Published) stays valid as long.
 #[derive(Clone, Copy)]
 pub struct HookContext<'a>(PhantomData<&'a ()>, NotThreadSafe);
-
-/// What becomes of a syscall.
-///
-/// What takes time or ends the task is done by the C side when the hook has returned: see
-/// `enum syscall_slowpath_action` in `include/linux/syscall_slowpath.h`.
-#[derive(Clone, Copy)]
-pub enum Verdict {
-    /// It goes on: to seccomp, and then to the kernel.
-    Call,
-    /// It goes on, and the tracepoint `syscall_slowpath_verdict` says so, as it does of all that
-    /// follow.
-    Log,
-    /// It is not made, and fails with this error.
-    Errno(Error),
-    /// It is not made, and returns this value.
-    Return(isize),
-    /// It goes on after this time at least, `Verdict::Delay(Delta::from_millis(5))`; or when
-    /// [`SharedGroup::end_delays`](super::SharedGroup::end_delays) is called, the group is switched
-    /// off, or the task is detached. Of signals, only one that kills the task comes before.
-    Delay(Delta),
-    /// It goes on, and the task is sent this signal before. There are 1 to 64: with another number,
-    /// none is sent.
-    Signal(u8),
-    /// It is not made, and the task gets the `SIGSYS` of seccomp, with this value in `si_errno`.
-    Trap(u16),
-    /// The thread dies, as it would by seccomp.
-    KillThread,
-    /// The process dies, as it would by seccomp.
-    KillProcess,
-    /// What [`Entry::plan`] was told.
-    Planned,
-}
-
-/// Several things that are to become of a syscall, one after the other.
-///
-/// # Examples
-///
-/// Has each `fsync` wait, fail, and return late.
-///
-/// ```
-/// use kernel::{prelude::*, time::Delta};
-/// use kernel::syscall_slowpath::{Arch, Entry, Handler, Plan, Verdict};
-///
-/// struct SlowDisk;
-///
-/// #[vtable]
-/// impl Handler for SlowDisk {
-///     fn enter(&self, mut call: Entry<'_>) -> Verdict {
-///         if call.arch_and_number() != (Arch::X86_64, 74) {
-///             return Verdict::Call;
-///         }
-///         let plan = Plan {
-///             delay: Delta::from_millis(20),
-///             exit_delay: Delta::from_millis(5),
-///             ..Plan::new(Verdict::Errno(EIO))
-///         };
-///         call.plan(plan).unwrap_or_else(Verdict::Errno)
-///     }
-/// }
-/// ```
-#[derive(Clone, Copy)]
-pub struct Plan {
-    /// First, as [`Verdict::Delay`].
-    pub delay: Delta,
-    /// Then, as [`Verdict::Signal`]; 0 for none.
-    pub signal: u8,
-    /// Then this. A plan has no other one in it: the process would die.
-    pub verdict: Verdict,
-    /// When it returns, whether it was made or not, it is delayed again.
-    pub exit_delay: Delta,
-}
-
-impl Plan {
-    /// Nothing but this.
-    #[inline]
-    pub fn new(verdict: Verdict) -> Self {
-        Self {
-            delay: Delta::ZERO,
-            signal: 0,
-            verdict,
-            exit_delay: Delta::ZERO,
-        }
-    }
-}
-
-impl Verdict {
-    /// The action that the C side takes, and its value, with the result of a call that is not made
-    /// set.
-    #[inline(always)]
-    pub(super) fn carry_out(self, entry: &mut Entry<'_>) -> usize {
-        use bindings::*;
-
-        // CAST: The values are not negative, and small enough to be shifted.
-        let (action, value) = match self {
-            Self::Call => (syscall_slowpath_action_SYSCALL_SLOWPATH_CALL, 0),
-            Self::Log => (syscall_slowpath_action_SYSCALL_SLOWPATH_LOG, 0),
-            Self::Errno(error) => {
-                entry.skip(error.to_errno() as isize);
-                (syscall_slowpath_action_SYSCALL_SLOWPATH_SKIP, 0)
-            }
-            Self::Return(value) => {
-                entry.skip(value);
-                (syscall_slowpath_action_SYSCALL_SLOWPATH_SKIP, 0)
-            }
-            Self::Delay(delta) => (
-                syscall_slowpath_action_SYSCALL_SLOWPATH_DELAY,
-                nanos(delta) as usize,
-            ),
-            Self::Signal(signal) => (
-                syscall_slowpath_action_SYSCALL_SLOWPATH_SIGNAL,
-                usize::from(signal),
-            ),
-            Self::Trap(data) => (
-                syscall_slowpath_action_SYSCALL_SLOWPATH_TRAP,
-                usize::from(data),
-            ),
-            Self::KillThread => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_THREAD, 0),
-            Self::KillProcess => (syscall_slowpath_action_SYSCALL_SLOWPATH_KILL_PROCESS, 0),
-            Self::Planned => (syscall_slowpath_action_SYSCALL_SLOWPATH_PLAN, 0),
-        };
-        action as usize | value << SYSCALL_SLOWPATH_VALUE_SHIFT
-    }
-}
-
-/// A time as the C side can be told.
-#[inline]
-fn nanos(delta: Delta) -> u64 {
-    // Longer than any system runs, and the highest that there is.
-    const MAX: i64 = i64::MAX >> bindings::SYSCALL_SLOWPATH_VALUE_SHIFT;
-
-    // CAST: Not negative.
-    delta.as_nanos().clamp(0, MAX) as u64
-}
 
 /// How to return to user space.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,6 +52,22 @@ fn arch_and_number(audit_arch: u32, nr: i32) -> (Arch, i32) {
         (Arch::X32, nr & !X32_SYSCALL_BIT)
     } else {
         (Arch::X86_64, nr)
+    }
+}
+
+type CommBytes = [u8; bindings::TASK_COMM_LEN as usize];
+
+/// The name of a task, as `/proc/TID/comm` has it. What cannot be printed is shown as a question
+/// mark.
+pub struct Comm(CommBytes);
+
+impl fmt::Display for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.iter().take_while(|byte| **byte != 0) {
+            let is_shown = byte.is_ascii_graphic() || *byte == b' ';
+            f.write_char(if is_shown { char::from(*byte) } else { '?' })?;
+        }
+        Ok(())
     }
 }
 
@@ -259,6 +144,21 @@ impl<'a> Frame<'a> {
         // SAFETY: By the type invariants `regs` is a complete frame; `text` is borrowed for as long
         // as the C function runs, which copies it.
         unsafe { bindings::syscall_slowpath_note(self.regs, text.as_char_ptr()) };
+    }
+
+    /// The name of the task that makes the call, which it may change at any time.
+    #[inline]
+    pub fn comm(&self) -> Comm {
+        // SAFETY: The C function has no requirements.
+        let task = unsafe { bindings::get_current() };
+        // SAFETY: By the type invariants this is in the current task, which exists as long as it
+        // runs. Its name is an array of bytes, which others may write meanwhile: each byte that is
+        // read is one that was written.
+        Comm(unsafe {
+            (&raw const (*task).comm)
+                .cast::<CommBytes>()
+                .read_volatile()
+        })
     }
 
     /// Where in user space the call returns to.
@@ -501,6 +401,7 @@ impl Entry<'_> {
     #[inline]
     pub fn plan(&mut self, plan: Plan) -> Result<Verdict> {
         let c_plan = bindings::syscall_slowpath_plan {
+            audit: plan.audit.map_or(0, audit_value),
             delay: nanos(plan.delay),
             exit_delay: nanos(plan.exit_delay),
             action: plan.verdict.carry_out(self),
@@ -536,6 +437,17 @@ impl Entry<'_> {
         // SAFETY: By the type invariants of `Frame` this is the complete frame of the current task,
         // in the hook that `&mut self` was lent to, as the C function demands.
         to_result(unsafe { bindings::syscall_slowpath_set_result(self.frame.regs, value) })
+    }
+
+    /// Remembers that the call was made now, for [`Exit::recall`].
+    ///
+    /// 0 is nothing. What another handler's hook remembers may be what is recalled: `what` has to
+    /// say whose it is. It is forgotten when the task comes to another group.
+    #[inline]
+    pub fn remember(&self, what: u64) {
+        // SAFETY: By the type invariants of `Frame` the current task is in a syscall, and in a hook
+        // of its entry, which this was lent to, as the C function demands.
+        unsafe { bindings::syscall_slowpath_remember(what) };
     }
 }
 
@@ -639,6 +551,20 @@ impl Exit<'_> {
         unsafe { bindings::syscall_get_return_value(self.frame.regs) }
     }
 
+    /// The number of the error that the call fails with, if it does; not if a tracer, or a handler,
+    /// has set a result that is one in 32 bits only.
+    #[inline(always)]
+    pub fn error(&self) -> Option<u16> {
+        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the task uses
+        // through this object only.
+        // CAST: Keeps the bits.
+        match unsafe { (*self.frame.regs).ax } as isize {
+            // CAST: Below 4096.
+            error @ -4095..0 => Some(error.unsigned_abs() as u16),
+            _ => None,
+        }
+    }
+
     /// Sets the call's result: a value, or a negative error.
     #[inline]
     pub fn set_result(&mut self, value: isize) {
@@ -651,5 +577,17 @@ impl Exit<'_> {
     #[inline]
     pub fn work(&self) -> ExitWork {
         self.work
+    }
+
+    /// What [`Entry::remember`] was told, and how long ago, if it was since the task's last exit
+    /// that asked for it.
+    #[inline]
+    pub fn recall(&self) -> Option<(u64, Delta)> {
+        let mut ns = 0;
+        // SAFETY: By the type invariants of `Frame` the current task is in a syscall, and in a hook
+        // of its exit, which this was lent to, as the C function demands.
+        let what = unsafe { bindings::syscall_slowpath_recall(&mut ns) };
+        // CAST: No call takes centuries.
+        (what != 0).then(|| (what, Delta::from_nanos(ns as i64)))
     }
 }

@@ -50,24 +50,31 @@ TRACE_DEFINE_ENUM(SYSCALL_SLOWPATH_RESULT);
 /*
  * A handler does something other than let the current task's call go on: the
  * value is the result of a call that is not made, or what the call is given.
+ * The arguments are the program's own. In a section of SRCU.
  */
 TRACE_EVENT(syscall_slowpath_verdict,
-	    TP_PROTO(u32 arch, int nr, unsigned int action, long value),
-	    TP_ARGS(arch, nr, action, value),
+	    TP_PROTO(u32 arch, int nr, unsigned int action, long value,
+		     const unsigned long *args, const char *group),
+	    TP_ARGS(arch, nr, action, value, args, group),
 
 	    TP_STRUCT__entry(__field(u32, arch)
 			     __field(int, nr)
 			     __field(unsigned int, action)
 			     __field(long, value)
+			     __array(unsigned long, args, 6)
+			     __string(group, group)
 	    ),
 
 	    TP_fast_assign(__entry->arch = arch;
 			   __entry->nr = nr;
 			   __entry->action = action;
 			   __entry->value = value;
+			   memcpy(__entry->args, args, sizeof(__entry->args));
+			   __assign_str(group);
 	    ),
 
-	    TP_printk("arch=%x nr=%d action=%s value=%ld", __entry->arch, __entry->nr,
+	    TP_printk("arch=%x nr=%d action=%s value=%ld args=%lx,%lx,%lx,%lx,%lx,%lx group=%s",
+		      __entry->arch, __entry->nr,
 		      __print_symbolic(__entry->action,
 				       { SYSCALL_SLOWPATH_SKIP, "skip" },
 				       { SYSCALL_SLOWPATH_DELAY, "delay" },
@@ -79,7 +86,8 @@ TRACE_EVENT(syscall_slowpath_verdict,
 				       { SYSCALL_SLOWPATH_NUMBER, "number" },
 				       { SYSCALL_SLOWPATH_ARGUMENT, "argument" },
 				       { SYSCALL_SLOWPATH_RESULT, "result" }),
-		      __entry->value)
+		      __entry->value, __entry->args[0], __entry->args[1], __entry->args[2],
+		      __entry->args[3], __entry->args[4], __entry->args[5], __get_str(group))
 );
 
 /* What a handler remarks on a call of the current task. */

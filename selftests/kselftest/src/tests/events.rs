@@ -7,7 +7,7 @@ use crate::{
     slowpath::{attach, detach, set, Group, Policy},
     trace::Trace,
 };
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 
 super::tests! {
     [] =>
@@ -15,6 +15,7 @@ super::tests! {
         events_of_inheriting_tasks
         events_of_kills
         events_of_mode_log
+        events_have_arguments
         events_none_of_allowed_calls;
     [CompatEntry] =>
         events_of_32_bit_calls;
@@ -88,9 +89,32 @@ fn check_verdicts(puppet: &mut Puppet, policy: &Policy, cases: &[(&str, &str)]) 
         let trace = Trace::of(EVENTS)?;
         puppet.call(0)?;
         let lines = trace.lines_of(puppet.tid())?;
-        ensure!(lines == [format!("verdict: {want}")], "{rule}: {lines:?}");
+        let [line] = &lines[..] else {
+            bail!("{rule}: {lines:?}");
+        };
+        let is_wanted = line.starts_with(&format!("verdict: {want} args="))
+            && line.ends_with(&format!(" group=task/{}", puppet.tid()));
+        ensure!(is_wanted, "{rule}: {line}");
     }
     Ok(())
+}
+
+/// Those of the program, whatever is made of the call.
+fn events_have_arguments() -> Result<()> {
+    let mut puppet = Puppet::new(|_| syscall(libc::SYS_getppid, [1, 2, 3, 0x44, 5, u64::MAX]))?;
+    let policy = Policy::new("test", "\n")?;
+    let group = Group::new("events")?;
+    group.set("policy", "test")?;
+    group.join(puppet.tid())?;
+    for rule in ["log", "errno EPERM", "set arg0 77", "redirect getpid"] {
+        policy.set("rules", &format!("getppid {rule}"))?;
+        let trace = Trace::of(EVENTS)?;
+        puppet.call(0)?;
+        let lines = trace.lines_of(puppet.tid())?;
+        let want = " args=1,2,3,44,5,ffffffffffffffff group=events";
+        ensure!(lines.len() == 1 && lines[0].ends_with(want), "{lines:?}");
+    }
+    group.end()
 }
 
 extern "C" fn ignore(_: i32) {}
@@ -174,8 +198,8 @@ fn events_of_kills() -> Result<()> {
         puppet.send(0)?;
         ensure!(puppet.end()? == 256 + libc::SIGSYS);
         let lines = trace.lines_of(tid)?;
-        let want = format!("verdict: arch=c000003e nr=110 action={verdict} value=0");
-        ensure!(lines.len() == 2 && lines[0] == want, "{lines:?}");
+        let want = format!("verdict: arch=c000003e nr=110 action={verdict} value=0 ");
+        ensure!(lines.len() == 2 && lines[0].starts_with(&want), "{lines:?}");
         ensure!(lines[1].starts_with("detach: "), "{lines:?}");
     }
     Ok(())
