@@ -6,7 +6,7 @@ mod lines;
 
 use crate::rules::{self, Action, ParseError, Remark, Report, RuleSet};
 use kernel::{
-    fmt::Write,
+    fmt::{self, Write},
     new_mutex,
     percpu::Counters,
     prelude::*,
@@ -20,6 +20,7 @@ use kernel::{
     },
     syscall_slowpath::{
         Arch,
+        AuditCode,
         Entry,
         Flag,
         HookContext,
@@ -328,18 +329,26 @@ impl Policy {
         if matches!(action, Action::Allow) {
             return Verdict::Call;
         }
+        let steps = set.steps(&action);
         if matches!(action, Action::Log) || !self.enforce.get() {
             self.log_call(action, abi, &call);
-            return Verdict::Log;
+            return Verdict::Audit(audit_code(steps));
         }
+        if matches!(action, Action::Audit) {
+            return Verdict::Audit(AuditCode::Log);
+        }
+        let is_audited = steps.contains(&Action::Audit);
         let mut plan = Plan::new(Verdict::Call);
-        for step in set.steps(&action) {
+        for step in steps {
             if let Err(e) = take_step(set, *step, abi, &mut call, &mut plan) {
-                return Verdict::Errno(e);
+                plan = Plan::new(Verdict::Errno(e));
+                plan.audit = is_audited.then_some(AuditCode::Errno);
+                return call.plan(plan).unwrap_or_else(Verdict::Errno);
             }
         }
+        plan.audit = is_audited.then(|| audit_code(steps));
         match (plan.delay.is_zero(), plan.signal, plan.verdict) {
-            _ if !plan.exit_delay.is_zero() => {}
+            _ if !plan.exit_delay.is_zero() || is_audited => {}
             (true, 0, verdict) => return verdict,
             (false, 0, Verdict::Call) => return Verdict::Delay(plan.delay),
             (true, signal, Verdict::Call) => return Verdict::Signal(signal),
@@ -351,17 +360,45 @@ impl Policy {
     #[cold]
     fn log_call(&self, action: Action, abi: rules::Abi, call: &Entry<'_>) {
         if self.log.calls.allow() {
+            let [a, b, c, d, e, f] = call.arguments();
             pr_info!(
-                "policy {}: task {} makes {} syscall {} ({}): {}\n",
+                "policy {}: task {} ({}) makes {} syscall {} ({}) \
+                 with {a:#x} {b:#x} {c:#x} {d:#x} {e:#x} {f:#x}: {}{}\n",
                 self.name(),
                 current!().pid(),
+                call.comm(),
                 abi.name(),
                 call.number(),
                 rules::syscall_name_of(call.number(), abi).unwrap_or("unknown"),
-                action.kind().name()
+                action.kind().name(),
+                Missed(self.log.calls.take_missed())
             );
         }
     }
+}
+
+/// How many lines there were not.
+struct Missed(usize);
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            missed => write!(f, " ({missed} calls before were not logged)"),
+        }
+    }
+}
+
+/// What an audit record says that becomes of a call by these steps.
+fn audit_code(steps: &[Action]) -> AuditCode {
+    let codes = steps.iter().filter_map(|step| match *step {
+        Action::Errno(_) | Action::Return(_) => Some(AuditCode::Errno),
+        Action::Trap(_) => Some(AuditCode::Trap),
+        Action::KillThread => Some(AuditCode::KillThread),
+        Action::KillProcess => Some(AuditCode::KillProcess),
+        _ => None,
+    });
+    codes.last().unwrap_or(AuditCode::Log)
 }
 
 /// Changes a call, or the plan of what is to become of it, as one step of an action says.
@@ -376,6 +413,8 @@ fn take_step(
     match action {
         // They stand alone, and steps have no steps.
         Action::Allow | Action::Log | Action::Several { .. } => {}
+        // That is a matter of all of them.
+        Action::Audit => {}
         Action::Errno(errno) => plan.verdict = error(errno),
         Action::Return(value) => plan.verdict = Verdict::Return(value as isize),
         Action::Delay(nanos) => plan.delay = Delta::from_nanos(nanos as i64),

@@ -87,7 +87,7 @@ impl From<Action> for Event {
     fn from(action: Action) -> Self {
         match action.kind() {
             Kind::Allow => Self::Allow,
-            Kind::Log => Self::Log,
+            Kind::Audit | Kind::Log => Self::Log,
             Kind::AfterDelay | Kind::AfterReturn | Kind::AfterErrno | Kind::AfterPoke => {
                 Self::After
             }

@@ -9,6 +9,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Allow,
+    Audit,
     Log,
     AfterDelay,
     AfterReturn,
@@ -31,6 +32,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
+            Self::Audit => "audit",
             Self::Log => "log",
             Self::AfterDelay => "after delay",
             Self::AfterReturn => "after return",
@@ -47,6 +49,11 @@ impl Kind {
             Self::KillThread => "kill_thread",
             Self::KillProcess => "kill_process",
         }
+    }
+
+    /// Whether there is an audit record without anybody asking for one.
+    pub(super) fn is_audited(self) -> bool {
+        matches!(self, Self::Log | Self::KillThread | Self::KillProcess)
     }
 
     /// Whether there is no call any more.
@@ -97,7 +104,9 @@ pub(crate) struct Poke {
 pub(crate) enum Action {
     /// The call is made.
     Allow,
-    /// The call is made, and a line is logged.
+    /// The call is made, and an audit record says so.
+    Audit,
+    /// The same, and a line is logged.
     Log,
     /// The call is made, and returns so many nanoseconds later.
     AfterDelay(u64),
@@ -141,6 +150,7 @@ impl Action {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Allow => Kind::Allow,
+            Self::Audit => Kind::Audit,
             Self::Log => Kind::Log,
             Self::AfterDelay(_) => Kind::AfterDelay,
             Self::AfterReturn(_) => Kind::AfterReturn,
@@ -175,6 +185,7 @@ impl fmt::Display for Action {
         f.write_str(self.kind().name())?;
         match *self {
             Self::Allow
+            | Self::Audit
             | Self::Log
             | Self::Trap(0)
             | Self::KillThread

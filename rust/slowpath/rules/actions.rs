@@ -20,6 +20,7 @@ pub(super) struct Actions {
     result: Option<Action>,
     after_pokes: [Option<Action>; 6],
     after_delay: Option<Action>,
+    audit: Option<Action>,
 }
 
 impl Actions {
@@ -34,10 +35,23 @@ impl Actions {
             result: None,
             after_pokes: [None; 6],
             after_delay: None,
+            audit: None,
         }
     }
 
+    /// All of them. What leaves an audit record by itself is not told to.
     pub(super) fn iter(&self) -> impl Iterator<Item = Action> + '_ {
+        let audited = self
+            .to_be_audited()
+            .any(|action| action.kind().is_audited());
+        let audit = self.audit.filter(|_| !audited);
+        // What is made and audited is made.
+        let others = self.to_be_audited();
+        let others = others.filter(move |action| audit.is_none() || *action != Action::Allow);
+        others.chain(audit)
+    }
+
+    fn to_be_audited(&self) -> impl Iterator<Item = Action> + '_ {
         let all: [&[Option<Action>]; 9] = [
             slice::from_ref(&self.alone),
             &self.pokes,
@@ -59,7 +73,12 @@ impl Actions {
     /// Adds one, or says why it cannot be done together with those that are there.
     pub(super) fn add(&mut self, action: Action) -> Result<(), &'static str> {
         let kind = action.kind();
-        if self.alone.is_some() || matches!(kind, Kind::Allow | Kind::Log) && !self.is_empty() {
+        if kind == Kind::Audit {
+            let again = self.audit.replace(action);
+            return again.map_or(Ok(()), |_| Err("there is an 'audit' already"));
+        }
+        let is_empty = self.to_be_audited().next().is_none();
+        if self.alone.is_some() || matches!(kind, Kind::Allow | Kind::Log) && !is_empty {
             return Err("'allow' and 'log' stand alone");
         }
         if kind.is_result() && self.result.is_some() {
@@ -129,7 +148,7 @@ impl Actions {
 
     /// Whether all that is said is that the call is made.
     pub(super) fn allows(&self) -> bool {
-        self.alone == Some(Action::Allow)
+        self.alone == Some(Action::Allow) && self.audit.is_none()
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) use condition::Call;
 #[cfg(CONFIG_RUST)]
 pub(crate) use defaults::MAX_DEFAULTS;
 #[cfg(CONFIG_RUST)]
-pub(crate) use names::syscall_name_of;
+pub(crate) use names::{syscall_name_of, NR_SYSCALLS};
 pub(crate) use parse::MAX_TEXT;
 pub(crate) use report::{ParseError, Remark, Report};
 pub(crate) use set::{Judgement, RuleSet};

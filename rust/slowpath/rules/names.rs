@@ -11,7 +11,7 @@ include!(concat!(env!("OBJTREE"), "/kernel/slowpath/names.rs"));
 include!(concat!(env!("OUT_DIR"), "/names.rs"));
 
 /// One more than the highest number that a rule can name.
-pub(super) const NR_SYSCALLS: usize = 560;
+pub(crate) const NR_SYSCALLS: usize = 560;
 
 const _: () = {
     let mut i = 0;

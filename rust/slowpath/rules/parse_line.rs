@@ -242,6 +242,7 @@ fn parse_action(
 ) -> Result<Option<Action>, LineError> {
     Ok(Some(match (word, target) {
         ("allow", _) => Action::Allow,
+        ("audit", _) => Action::Audit,
         ("log", _) => Action::Log,
         ("return", _) => Action::Return(words.parse(VALUE, parse_value)?),
         ("errno", _) => Action::Errno(words.parse(ERROR, parse_errno)?),

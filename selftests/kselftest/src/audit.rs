@@ -161,7 +161,12 @@ impl Audit {
 
     /// Waits for a record of this type with all these words.
     pub fn until_record(&self, kind: u16, words: &[&str]) -> Result<()> {
-        let mut seen = String::new();
+        self.up_to_record(kind, words).map(drop)
+    }
+
+    /// The records of this type up to the first one with all these words.
+    pub fn up_to_record(&self, kind: u16, words: &[&str]) -> Result<Vec<String>> {
+        let mut seen: Vec<String> = Vec::new();
         let found = until("recorded", || {
             let Some((found, line)) = self.next() else {
                 return Ok(false);
@@ -169,12 +174,13 @@ impl Audit {
             if found != kind {
                 return Ok(false);
             }
-            seen += &format!("{line}\n");
-            Ok(words
-                .iter()
-                .all(|word| line.split_whitespace().any(|had| had == *word)))
+            let has = |word: &&str| line.split_whitespace().any(|had| had == *word);
+            let is_wanted = words.iter().all(has);
+            seen.push(line);
+            Ok(is_wanted)
         });
-        found.with_context(|| format!("{words:?} is not in\n{seen}"))
+        found.with_context(|| format!("{words:?} is not in\n{}", seen.join("\n")))?;
+        Ok(seen)
     }
 
     /// The records of a task, up to one of the call `last`.

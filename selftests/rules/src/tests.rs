@@ -33,8 +33,9 @@ const GETPPID: i32 = 110;
 const OPENAT: i32 = 257;
 
 /// A way to give each action, the most lenient first; for a rule for getppid.
-const VERDICTS: [&str; 16] = [
+const VERDICTS: [&str; 17] = [
     "allow",
+    "audit",
     "log",
     "after delay 3ms",
     "after return 3",

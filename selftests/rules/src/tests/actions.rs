@@ -9,7 +9,13 @@ use crate::rules::{Abi, Action, Change};
 fn each_action_is_what_its_words_say() {
     for (text, want) in [
         ("allow", Action::Allow),
+        ("audit", Action::Audit),
+        ("allow audit", Action::Audit),
+        ("audit allow", Action::Audit),
         ("log", Action::Log),
+        ("audit log", Action::Log),
+        ("kill_process audit", Action::KillProcess),
+        ("audit kill_thread", Action::KillThread),
         ("after return 7", Action::AfterReturn(7)),
         ("after errno EIO", Action::AfterErrno(5)),
         ("delay 20ms", Action::Delay(20_000_000)),

@@ -253,16 +253,19 @@ fn default() -> BoxedStrategy<Vec<Action>> {
                 .prop_map(|(a, len, bytes)| Action::AfterPoke(a, len, bytes))
                 .boxed(),
         ),
+        some(0.3, Just(Action::Audit).boxed()),
     );
     let together = together.prop_map(
-        |(delay, mut signal, result, mut after, poke, mut after_poke)| {
+        |(delay, mut signal, result, mut after, poke, mut after_poke, mut audit)| {
             if let Some(Action::KillThread | Action::KillProcess) = result {
                 (signal, after, after_poke) = (None, None, None);
+                // There is a record of it.
+                audit = None;
             }
             if let Some(Action::Trap(_)) = result {
                 (after, after_poke) = (None, None);
             }
-            let all = [poke, delay, signal, result, after_poke, after];
+            let all = [poke, delay, signal, result, after_poke, after, audit];
             Vec::from_iter(all.into_iter().flatten())
         },
     );

@@ -69,6 +69,19 @@ fn actions_go_together() {
             ],
         ),
         (
+            "audit errno EIO delay 1s",
+            vec![
+                Action::Delay(1_000_000_000),
+                Action::Errno(5),
+                Action::Audit,
+            ],
+        ),
+        ("trap audit", vec![Action::Trap(0), Action::Audit]),
+        (
+            "after delay 1ns audit",
+            vec![Action::AfterDelay(1), Action::Audit],
+        ),
+        (
             "set arg0 1 set arg1 2 set arg2 3 set arg3 4 set arg4 5 set arg5 6",
             (0..6)
                 .map(|i| set(i, Change::Assign, u64::from(i) + 1))
@@ -103,6 +116,7 @@ fn what_does_not_go_together_is_refused() {
     for (first, second, reason) in [
         ("allow", "log", ALONE),
         ("allow", "allow", ALONE),
+        ("audit", "audit", "there is an 'audit' already"),
         ("log", "errno EIO", ALONE),
         ("allow", "delay 1s", ALONE),
         ("log", "set arg0 1", ALONE),
@@ -156,7 +170,10 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn a_line_is_as_strict_as_the_strictest_of_its_actions() {
     for (weaker, stricter) in [
+        ("allow", "audit"),
+        ("audit", "log"),
         ("log", "after delay 1s"),
+        ("after delay 1s audit", "after return 3"),
         ("after delay 1s", "after return 3 after delay 1s"),
         ("after errno EIO after delay 1s", "set arg0 1"),
         ("after errno EIO", "after poke arg0 00"),

@@ -53,6 +53,7 @@ fn plain_step(set: &RuleSet, action: Action, abi: usize) -> reference::Action {
         |calls: Calls| reference::Syscall::Numbered(abi, calls.number(Abi::ALL[abi]).unwrap());
     match action {
         Action::Allow => reference::Action::Allow,
+        Action::Audit => reference::Action::Audit,
         Action::Log => reference::Action::Log,
         Action::AfterDelay(nanos) => reference::Action::AfterDelay(nanos),
         Action::AfterReturn(value) => reference::Action::AfterReturn(value),

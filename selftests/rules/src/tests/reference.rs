@@ -84,6 +84,7 @@ pub(super) enum When {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Action {
     Allow,
+    Audit,
     Log,
     AfterDelay(u64),
     AfterReturn(i64),
@@ -270,21 +271,22 @@ impl Action {
     fn strictness(self) -> usize {
         match self {
             Self::Allow => 1,
-            Self::Log => 2,
-            Self::AfterDelay(_) => 3,
-            Self::AfterReturn(_) => 4,
-            Self::AfterErrno(_) => 5,
-            Self::AfterPoke(..) => 6,
-            Self::Poke(..) => 7,
-            Self::Set(..) | Self::SetBits(..) | Self::KeepBits(..) => 8,
-            Self::Redirect(_) => 9,
-            Self::Delay(_) => 10,
-            Self::Signal(_) => 11,
-            Self::Return(_) => 12,
-            Self::Errno(_) => 13,
-            Self::Trap(_) => 14,
-            Self::KillThread => 15,
-            Self::KillProcess => 16,
+            Self::Audit => 2,
+            Self::Log => 3,
+            Self::AfterDelay(_) => 4,
+            Self::AfterReturn(_) => 5,
+            Self::AfterErrno(_) => 6,
+            Self::AfterPoke(..) => 7,
+            Self::Poke(..) => 8,
+            Self::Set(..) | Self::SetBits(..) | Self::KeepBits(..) => 9,
+            Self::Redirect(_) => 10,
+            Self::Delay(_) => 11,
+            Self::Signal(_) => 12,
+            Self::Return(_) => 13,
+            Self::Errno(_) => 14,
+            Self::Trap(_) => 15,
+            Self::KillThread => 16,
+            Self::KillProcess => 17,
         }
     }
 }

@@ -136,7 +136,8 @@ fn poke(argument: usize, len: u8, bytes: u64, style: Style<'_>) -> String {
 fn action(action: Action, style: Style<'_>) -> String {
     match action {
         Action::Allow => "allow".into(),
-        Action::Log => "log".into(),
+        Action::Audit => "audit".into(),
+        Action::Log => ["log", "log audit", "audit log"][style(3)].into(),
         Action::AfterDelay(nanos) => format!("after {}", delay(nanos, style)),
         Action::AfterReturn(value) => format!("after return {}", signed(value.into(), style)),
         Action::AfterErrno(errno) => format!("after errno {}", named(errno, ERRNOS, style)),
@@ -158,8 +159,8 @@ fn action(action: Action, style: Style<'_>) -> String {
         Action::Signal(signal) => format!("signal {}", named(signal.into(), SIGNALS, style)),
         Action::Trap(0) => ["trap", "trap 0"][style(2)].into(),
         Action::Trap(data) => format!("trap {}", unsigned(data.into(), style)),
-        Action::KillThread => "kill_thread".into(),
-        Action::KillProcess => "kill_process".into(),
+        Action::KillThread => ["kill_thread", "audit kill_thread"][style(2)].into(),
+        Action::KillProcess => ["kill_process", "kill_process audit"][style(2)].into(),
     }
 }
 
