@@ -4,6 +4,8 @@
 
 mod counts;
 
+mod recorder;
+
 mod stats;
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
 };
 use counts::{Counts, Uncounted};
 use kernel::{
+    fmt::Write,
     new_mutex,
     prelude::*,
     sync::{
@@ -21,6 +24,7 @@ use kernel::{
     syscall_slowpath::{
         Arch,
         Entry,
+        Exit,
         ExitClass,
         ExitPath,
         ExitWork,
@@ -32,6 +36,8 @@ use kernel::{
         Verdict, //
     },
 };
+use recorder::Recorder;
+pub(crate) use recorder::{Record, NR_BUCKETS, NR_CALLS};
 pub(crate) use stats::{Event, Stats, Sum, Totals, ENTRIES, EXITS};
 
 /// Something of another layer that is kept, and of which nothing else is known here.
@@ -49,6 +55,8 @@ pub(crate) struct GroupData {
     #[pin]
     counts: Counts,
     iret: Flag,
+    /// Whether there is more to an exit than to count it.
+    special_exit: Flag,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
     #[pin]
@@ -63,6 +71,7 @@ struct Assigned {
     policy: Option<Arc<Policy>>,
     /// Higher than that of what was assigned before.
     serial: u64,
+    recorder: Option<Recorder>,
 }
 
 /// What the files show.
@@ -71,6 +80,7 @@ struct Settings {
     follow: Follow,
     /// Counts the group among its users.
     policy: Option<Arc<Policy>>,
+    recorder: Option<Recorder>,
 }
 
 impl policy::User for SharedGroup<GroupData> {
@@ -86,6 +96,7 @@ impl GroupData {
             let assigned = Unpublished::new(Assigned {
                 policy: None,
                 serial: 0,
+                recorder: None,
             })?;
             let counts = Counts::new()?;
             // The last step that can fail: dropping the group undoes it.
@@ -94,12 +105,14 @@ impl GroupData {
                 assigned <- Published::new(assigned),
                 counts <- counts,
                 iret: Flag::new(false),
+                special_exit: Flag::new(false),
                 stats,
                 totals,
                 settings <- new_mutex!(Settings {
                     enabled: true,
                     follow,
                     policy: None,
+                    recorder: None,
                 }),
                 shown <- new_mutex!(None),
             }? Error))
@@ -165,9 +178,10 @@ impl GroupData {
     pub(crate) fn set_policy(group: &Arc<SharedGroup<Self>>, new: Option<Arc<Policy>>) -> Result {
         let data = group.data();
         let mut settings = data.settings.lock();
-        let mut assigned = Unpublished::new(Assigned {
+        let assigned = Unpublished::new(Assigned {
             policy: new.clone(),
             serial: 0,
+            recorder: settings.recorder.clone(),
         })?;
         let same = match (&settings.policy, &new) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -176,10 +190,7 @@ impl GroupData {
         if let Some(new) = new.as_ref().filter(|_| !same) {
             new.join(group.clone())?;
         }
-        let mut current = data.assigned.lock();
-        assigned.get_mut().serial = current.serial + 1;
-        current.replace(assigned);
-        drop(current);
+        data.assign(assigned, 1);
         let old = core::mem::replace(&mut settings.policy, new);
         if let Some(old) = old.filter(|_| !same) {
             old.leave(&**group);
@@ -188,12 +199,49 @@ impl GroupData {
         Ok(())
     }
 
+    /// Has hooks read this. Counts for `when` begin anew where the serial number is raised.
+    fn assign(&self, mut assigned: KBox<Unpublished<Assigned>>, raise_serial: u64) {
+        let mut current = self.assigned.lock();
+        assigned.get_mut().serial = current.serial + raise_serial;
+        current.replace(assigned);
+    }
+
     pub(crate) fn iret(&self) -> bool {
         self.iret.get()
     }
 
     pub(crate) fn set_iret(&self, iret: bool) {
+        let settings = self.settings.lock();
         self.iret.set(iret);
+        self.special_exit.set(iret || settings.recorder.is_some());
+    }
+
+    /// Begins to record something, or ends it. Is as it was if this fails. May sleep.
+    pub(crate) fn record(&self, what: Record, on: bool) -> Result {
+        let mut settings = self.settings.lock();
+        let is_on = |recorder: &Recorder| recorder.records(what);
+        if settings.recorder.as_ref().is_some_and(is_on) == on {
+            return Ok(());
+        }
+        let recorder = Recorder::after(settings.recorder.as_ref(), what, on)?;
+        let assigned = Unpublished::new(Assigned {
+            policy: settings.policy.clone(),
+            serial: 0,
+            recorder: recorder.clone(),
+        })?;
+        self.assign(assigned, 0);
+        settings.recorder = recorder;
+        self.special_exit
+            .set(self.iret.get() || settings.recorder.is_some());
+        Ok(())
+    }
+
+    /// Writes what was recorded, or `off`.
+    pub(crate) fn fmt_record(&self, what: Record, out: &mut impl Write) -> Result {
+        match &self.settings.lock().recorder {
+            Some(recorder) if recorder.records(what) => Ok(recorder.fmt(what, out)?),
+            _ => Ok(out.write_str("off\n")?),
+        }
     }
 
     /// Whether nothing keeps a call from being made, which is so of nearly every one. Counts it if
@@ -202,7 +250,14 @@ impl GroupData {
     /// Calls nothing, so that this way has no use for a stack frame.
     #[inline(always)]
     pub(crate) fn allows(&self, call: &Entry<'_>) -> bool {
-        if let Some(policy) = &self.assigned.get(call.context()).policy {
+        let assigned = self.assigned.get(call.context());
+        // All entries come here.
+        if let Some(recorder) = &assigned.recorder {
+            if !recorder.enter(call) {
+                return false;
+            }
+        }
+        if let Some(policy) = &assigned.policy {
             // An x32 call's number has a bit that makes it one that no rule names.
             if call.arch() == Arch::I386 {
                 return false;
@@ -220,8 +275,12 @@ impl GroupData {
     /// Judges a call by the policy, and counts what becomes of it.
     #[inline(always)]
     pub(crate) fn judge(&self, call: Entry<'_>) -> Verdict {
+        let assigned = self.assigned.get(call.context());
+        if let Some(recorder) = &assigned.recorder {
+            recorder.remember(&call);
+        }
         // An error that is injected should cost little more than the call would.
-        if let Some(policy) = &self.assigned.get(call.context()).policy {
+        if let Some(policy) = &assigned.policy {
             let rules = policy.rules(call.context());
             if call.arch() != Arch::I386 && policy.enforce() {
                 let constant = rules.set.judge_constant(Abi::X86_64, call.raw_number());
@@ -278,9 +337,22 @@ impl GroupData {
 
     /// Says how a call is to return, and counts that.
     #[inline]
-    pub(crate) fn exit(&self, work: ExitWork) -> ExitPath {
-        if work.any() {
-            self.count_work(work);
+    pub(crate) fn exit(&self, exit: Exit<'_>) -> ExitPath {
+        if exit.work().any() {
+            self.count_work(exit.work());
+        }
+        if self.special_exit.get() {
+            return self.exit_specially(exit);
+        }
+        self.stats.count(Event::Sysret);
+        ExitPath::Auto
+    }
+
+    /// By value, so that there need be no place for it in memory.
+    #[inline(never)]
+    fn exit_specially(&self, exit: Exit<'_>) -> ExitPath {
+        if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
+            recorder.exit(&exit);
         }
         if self.iret.get() {
             self.stats.count(Event::Iret);

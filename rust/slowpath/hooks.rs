@@ -31,7 +31,7 @@ impl Handler for GroupData {
 
     #[inline]
     fn exit_work(&self, exit: Exit<'_>) -> ExitPath {
-        self.exit(exit.work())
+        self.exit(exit)
     }
 
     fn delayed(&self, waited: Delta) {

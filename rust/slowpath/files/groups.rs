@@ -3,11 +3,14 @@
 //! `/sys/kernel/config/slowpath/groups`, where the administrator makes groups.
 
 use super::{
-    input::{parse_tid, require_admin, value},
+    input::{parse_switch, parse_tid, require_admin, value},
     knobs::Knobs,
     policies::Policies, //
 };
-use crate::{control::Control, group::GroupData};
+use crate::{
+    control::Control,
+    group::{GroupData, Record, NR_BUCKETS, NR_CALLS}, //
+};
 use kernel::{
     configfs::{self, configfs_attrs, DefaultGroup},
     fmt::Write,
@@ -81,6 +84,8 @@ impl configfs::GroupOperations for GroupsDir {
                 leave: 5,
                 members: 6,
                 stats: 7,
+                calls: 8,
+                latency: 9,
             ],
         };
         let group = self.control.group(name)?;
@@ -106,8 +111,8 @@ impl configfs::GroupOperations for GroupsDir {
 }
 
 /// What one of the functions of [`Knobs`] shows.
-fn show(page: &mut [u8], show: impl FnOnce(&mut Formatter<'_>) -> Result) -> Result<usize> {
-    let mut out = Formatter::new(page);
+fn show(buffer: &mut [u8], show: impl FnOnce(&mut Formatter<'_>) -> Result) -> Result<usize> {
+    let mut out = Formatter::new(buffer);
     show(&mut out)?;
     Ok(out.bytes_written())
 }
@@ -246,5 +251,51 @@ impl configfs::AttributeOperations<7> for GroupDir {
 
     fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
         show(page, |out| dir.knobs.show_stats(out))
+    }
+}
+
+/// As many bytes as the name of a call can have, with the architecture, and a number.
+const CALL_WIDTH: usize = 64;
+
+/// As many bytes as a number can have, with a blank.
+const NUMBER_WIDTH: usize = 21;
+
+#[vtable]
+impl configfs::AttributeOperations<8> for GroupDir {
+    type Data = Self;
+
+    const SIZE: usize = NR_CALLS * (CALL_WIDTH + 2 * NUMBER_WIDTH);
+
+    fn show_sized(dir: &Self, buffer: &mut [u8]) -> Result<usize> {
+        require_admin()?;
+        show(buffer, |out| {
+            dir.group.data().fmt_record(Record::Calls, out)
+        })
+    }
+
+    fn store(dir: &Self, text: &[u8]) -> Result {
+        require_admin()?;
+        dir.group.data().record(Record::Calls, parse_switch(text)?)
+    }
+}
+
+#[vtable]
+impl configfs::AttributeOperations<9> for GroupDir {
+    type Data = Self;
+
+    const SIZE: usize = NR_CALLS * (CALL_WIDTH + 2 * NUMBER_WIDTH * NR_BUCKETS);
+
+    fn show_sized(dir: &Self, buffer: &mut [u8]) -> Result<usize> {
+        require_admin()?;
+        show(buffer, |out| {
+            dir.group.data().fmt_record(Record::Latency, out)
+        })
+    }
+
+    fn store(dir: &Self, text: &[u8]) -> Result {
+        require_admin()?;
+        dir.group
+            .data()
+            .record(Record::Latency, parse_switch(text)?)
     }
 }

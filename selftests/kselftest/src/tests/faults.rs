@@ -237,6 +237,9 @@ fn fault_in_group_knobs() -> Result<()> {
         ("exit_path", "auto", "iret"),
         ("policy", "none", "test"),
         ("policy", "test", "none"),
+        ("calls", "0", "1"),
+        ("latency", "0", "1"),
+        ("calls", "1", "0"),
     ] {
         write_with_faults(group.path(name), to, || group.set(name, from))?;
     }

@@ -78,6 +78,8 @@ fn group_shows_defaults() -> Result<()> {
         ("enabled", "1"),
         ("exit_path", "auto"),
         ("members", ""),
+        ("calls", "off"),
+        ("latency", "off"),
     ] {
         let shown = group.get(file)?;
         ensure!(shown == value, "{file} is {shown}");
@@ -555,7 +557,9 @@ fn bad_group_input() -> Result<()> {
         refused(&group, "follow", text.as_bytes(), libc::EINVAL)?;
     }
     for text in ["\n", "2", "on", "1 ", " 1", "1\n1"] {
-        refused(&group, "enabled", text.as_bytes(), libc::EINVAL)?;
+        for file in ["enabled", "calls", "latency"] {
+            refused(&group, file, text.as_bytes(), libc::EINVAL)?;
+        }
     }
     for text in ["\n", "sysret", "auto iret"] {
         refused(&group, "exit_path", text.as_bytes(), libc::EINVAL)?;
@@ -643,8 +647,10 @@ fn bad_group_unprivileged() -> Result<()> {
         (open("follow")?, "none".into()),
         (open("enabled")?, "0".into()),
         (open("exit_path")?, "iret".into()),
+        (open("calls")?, "1".into()),
+        (open("latency")?, "1".into()),
     ];
-    let members = fs::File::open(group.path("members"))?;
+    let readable = ["members", "calls", "latency"].map(|file| fs::File::open(group.path(file)));
     let child = Child::run(|| {
         ensure!(become_nobody());
         for (file, text) in &files {
@@ -665,9 +671,11 @@ fn bad_group_unprivileged() -> Result<()> {
         ];
         let ret = syscall(libc::SYS_write, [args[0], args[1], args[2], 0, 0, 0]);
         ensure!(ret == EPERM, "{own}: {ret}");
-        let mut byte = [0];
-        let read = io::Read::read(&mut &members, &mut byte);
-        ensure!(errno(read.map_err(Into::into))? == libc::EPERM);
+        for file in &readable {
+            let file = file.as_ref().ok().context("it cannot be opened")?;
+            let read = io::Read::read(&mut &*file, &mut [0]);
+            ensure!(errno(read.map_err(Into::into))? == libc::EPERM);
+        }
         ensure!(errno(Group::new("mine").map(drop))? == libc::EACCES);
         ensure!(errno(group.join(me))? == libc::EACCES);
         Ok(())
@@ -684,5 +692,6 @@ fn bad_group_unprivileged() -> Result<()> {
     child.wait_success()?;
     ensure!(group.members()?.is_empty());
     ensure!(group.get("enabled")? == "1" && group.get("follow")? == "all");
+    ensure!(group.get("calls")? == "off" && group.get("latency")? == "off");
     group.end()
 }

@@ -208,7 +208,7 @@ fn junk_is_refused() -> Result<()> {
             Ok(()) if !rules => {
                 // As a cgroup's files do, that one takes blanks around it.
                 let text = match target.path.ends_with("slowpath.group") {
-                    true => text.trim_ascii(),
+                    true => trimmed(text.as_ref()),
                     false => &text,
                 };
                 let end =
@@ -321,6 +321,24 @@ fn junk_tids(mut random: Rng) -> Result<()> {
     Ok(())
 }
 
+/// Without what the kernel takes for blanks, at both ends.
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0);
+    while let [rest @ .., last] = text {
+        if !is_blank(last) {
+            break;
+        }
+        text = rest;
+    }
+    while let [first, rest @ ..] = text {
+        if !is_blank(first) {
+            break;
+        }
+        text = rest;
+    }
+    text
+}
+
 /// Each file has a value that somebody wrote at the end.
 fn junk_from_many_writers() -> Result<()> {
     const WRITERS: u64 = 4;
@@ -370,11 +388,13 @@ fn junk_from_many_writers() -> Result<()> {
 
 const WRITABLE: &[&str] = &[
     "attach",
+    "calls",
     "detach",
     "enabled",
     "force_all",
     "follow",
     "join",
+    "latency",
     "leave",
     "policy",
     "exit_path",

@@ -32,6 +32,7 @@ mod policy;
 mod preserve;
 mod probes;
 mod ptrace;
+mod recorder;
 mod records;
 mod restart;
 mod rules;
@@ -116,6 +117,7 @@ pub const ALL: &[&[&[Test]]] = &[
     doors::TESTS,
     doors_verdicts::TESTS,
     order::TESTS,
+    recorder::TESTS,
     records::TESTS,
     verdicts::TESTS,
     restart::TESTS,
