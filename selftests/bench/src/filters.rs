@@ -172,9 +172,11 @@ fn tracepoints() -> Result<()> {
 fn clean_up() {
     let _ = fs::write("/sys/kernel/tracing/events/raw_syscalls/enable", "0");
     let _ = fs::write("/sys/kernel/slowpath/force_all", "0");
-    // The task that was just measured has it a little longer than it lives.
-    while fs::remove_dir(POLICY).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY)) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    // The task that was just measured has them a little longer than it lives.
+    for directory in [steer::GROUP, POLICY] {
+        while fs::remove_dir(directory).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY)) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 }
 

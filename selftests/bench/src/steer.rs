@@ -45,10 +45,14 @@ pub fn take(path: Path) -> Result<()> {
     Ok(())
 }
 
-/// Undoes what concerns others.
+/// Undoes what [`take`] did.
 pub fn leave(path: Path) -> Result<()> {
     match path {
+        Path::Untagged => Ok(()),
         Path::Forced => set("force_all", "0"),
-        _ => Ok(()),
+        Path::Attached | Path::Iret => {
+            fs::write(format!("{GROUP}/leave"), "all").context("leave")?;
+            fs::remove_dir(GROUP).context(GROUP)
+        }
     }
 }
