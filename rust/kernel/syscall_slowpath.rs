@@ -94,7 +94,7 @@ mod published;
 mod verdict;
 
 pub use call::{Arch, Comm, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext};
-pub use flag::Flag;
+pub use flag::{Choice, Flag};
 pub use group::{Follow, Group, Members, SharedGroup, Whom};
 pub use published::{Published, PublishedGuard, Unpublished};
 pub use verdict::{AuditCode, Plan, Verdict};

@@ -23,12 +23,12 @@ use kernel::{
     },
     syscall_slowpath::{
         Arch,
+        Choice,
         Entry,
         Exit,
         ExitClass,
         ExitPath,
         ExitWork,
-        Flag,
         Follow,
         Published,
         SharedGroup,
@@ -54,9 +54,8 @@ pub(crate) struct GroupData {
     assigned: Published<Assigned>,
     #[pin]
     counts: Counts,
-    iret: Flag,
-    /// Whether there is more to an exit than to count it.
-    special_exit: Flag,
+    /// What there is to an exit but to count it: some of [`at_exit`].
+    at_exit: Choice,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
     #[pin]
@@ -81,6 +80,17 @@ struct Settings {
     /// Counts the group among its users.
     policy: Option<Arc<Policy>>,
     recorder: Option<Recorder>,
+    iret: bool,
+}
+
+/// What there may be to an exit.
+mod at_exit {
+    /// It is by IRET.
+    pub(super) const IRET: u32 = 1;
+    /// Failures are counted.
+    pub(super) const FAILURES: u32 = 2;
+    /// The time is counted.
+    pub(super) const LATENCY: u32 = 4;
 }
 
 impl policy::User for SharedGroup<GroupData> {
@@ -104,8 +114,7 @@ impl GroupData {
             Ok(try_pin_init!(Self {
                 assigned <- Published::new(assigned),
                 counts <- counts,
-                iret: Flag::new(false),
-                special_exit: Flag::new(false),
+                at_exit: Choice::new(0),
                 stats,
                 totals,
                 settings <- new_mutex!(Settings {
@@ -113,6 +122,7 @@ impl GroupData {
                     follow,
                     policy: None,
                     recorder: None,
+                    iret: false,
                 }),
                 shown <- new_mutex!(None),
             }? Error))
@@ -207,13 +217,28 @@ impl GroupData {
     }
 
     pub(crate) fn iret(&self) -> bool {
-        self.iret.get()
+        self.settings.lock().iret
     }
 
     pub(crate) fn set_iret(&self, iret: bool) {
-        let settings = self.settings.lock();
-        self.iret.set(iret);
-        self.special_exit.set(iret || settings.recorder.is_some());
+        let mut settings = self.settings.lock();
+        settings.iret = iret;
+        self.choose_exit(&settings);
+    }
+
+    fn choose_exit(&self, settings: &Settings) {
+        let records = |what| settings.recorder.as_ref().is_some_and(|r| r.records(what));
+        let mut choice = 0;
+        if settings.iret {
+            choice |= at_exit::IRET;
+        }
+        if settings.recorder.is_some() {
+            choice |= at_exit::FAILURES;
+        }
+        if records(Record::Latency) {
+            choice |= at_exit::LATENCY;
+        }
+        self.at_exit.set(choice);
     }
 
     /// Begins to record something, or ends it. Is as it was if this fails. May sleep.
@@ -231,8 +256,7 @@ impl GroupData {
         })?;
         self.assign(assigned, 0);
         settings.recorder = recorder;
-        self.special_exit
-            .set(self.iret.get() || settings.recorder.is_some());
+        self.choose_exit(&settings);
         Ok(())
     }
 
@@ -253,7 +277,7 @@ impl GroupData {
         let assigned = self.assigned.get(call.context());
         // All entries come here.
         if let Some(recorder) = &assigned.recorder {
-            if !recorder.enter(call) {
+            if !recorder.enter_quickly(call) {
                 return false;
             }
         }
@@ -276,11 +300,8 @@ impl GroupData {
     #[inline(always)]
     pub(crate) fn judge(&self, call: Entry<'_>) -> Verdict {
         let assigned = self.assigned.get(call.context());
-        if let Some(recorder) = &assigned.recorder {
-            recorder.remember(&call);
-        }
         // An error that is injected should cost little more than the call would.
-        if let Some(policy) = &assigned.policy {
+        if let (Some(policy), None) = (&assigned.policy, &assigned.recorder) {
             let rules = policy.rules(call.context());
             if call.arch() != Arch::I386 && policy.enforce() {
                 let constant = rules.set.judge_constant(Abi::X86_64, call.raw_number());
@@ -297,6 +318,9 @@ impl GroupData {
 
     #[inline(never)]
     fn judge_closely(&self, call: Entry<'_>) -> Verdict {
+        if let Some(recorder) = &self.assigned.get(call.context()).recorder {
+            recorder.enter(&call);
+        }
         loop {
             let assigned = self.assigned.get(call.context());
             let Some(policy) = &assigned.policy else {
@@ -338,23 +362,34 @@ impl GroupData {
     /// Says how a call is to return, and counts that.
     #[inline]
     pub(crate) fn exit(&self, exit: Exit<'_>) -> ExitPath {
+        let choice = self.at_exit.get();
+        if exit.work().any() {
+            return self.exit_specially(exit, choice);
+        }
+        // Counting calls takes no more than a look at the result of nearly every one.
+        if choice == 0 || choice == at_exit::FAILURES && exit.error().is_none() {
+            self.stats.count(Event::Sysret);
+            return ExitPath::Auto;
+        }
+        if choice == at_exit::IRET {
+            self.stats.count(Event::Iret);
+            return ExitPath::Iret;
+        }
+        self.exit_specially(exit, choice)
+    }
+
+    /// By value, and at the end, so that nothing has to be kept for it.
+    #[inline(never)]
+    fn exit_specially(&self, exit: Exit<'_>, choice: u32) -> ExitPath {
         if exit.work().any() {
             self.count_work(exit.work());
         }
-        if self.special_exit.get() {
-            return self.exit_specially(exit);
+        if choice & (at_exit::FAILURES | at_exit::LATENCY) != 0 {
+            if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
+                recorder.exit(&exit);
+            }
         }
-        self.stats.count(Event::Sysret);
-        ExitPath::Auto
-    }
-
-    /// By value, so that there need be no place for it in memory.
-    #[inline(never)]
-    fn exit_specially(&self, exit: Exit<'_>) -> ExitPath {
-        if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
-            recorder.exit(&exit);
-        }
-        if self.iret.get() {
+        if choice & at_exit::IRET != 0 {
             self.stats.count(Event::Iret);
             ExitPath::Iret
         } else {

@@ -21,12 +21,14 @@ use core::{marker::PhantomData, ops::Deref};
 pub struct HookContext<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
 /// How to return to user space.
+///
+/// The numbers are what the C side is told, so that there is nothing to be done about them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ExitPath {
     /// As the entry code sees fit: by SYSRET if the registers allow it.
-    Auto,
+    Auto = 1,
     /// By IRET, which restores every register from the frame.
-    Iret,
+    Iret = 0,
 }
 
 /// The architecture whose syscall convention a call follows.

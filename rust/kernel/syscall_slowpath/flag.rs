@@ -57,3 +57,35 @@ impl Flag {
         self.0.store(on, Relaxed);
     }
 }
+
+/// One of a few ways to go, as a number, that others choose while hooks look at it. Any context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::syscall_slowpath::Choice;
+///
+/// let choice = Choice::new(0);
+/// choice.set(3);
+/// assert_eq!(choice.get(), 3);
+/// ```
+pub struct Choice(Atomic<u32>);
+
+impl Choice {
+    /// A choice that was made so.
+    pub const fn new(choice: u32) -> Self {
+        Self(Atomic::new(choice))
+    }
+
+    /// What is chosen now.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        read_once(&self.0)
+    }
+
+    /// Chooses.
+    #[inline]
+    pub fn set(&self, choice: u32) {
+        self.0.store(choice, Relaxed);
+    }
+}
