@@ -9,7 +9,6 @@
 #ifndef _LINUX_SYSCALL_SLOWPATH_H
 #define _LINUX_SYSCALL_SLOWPATH_H
 
-#include <linux/bits.h>
 #include <linux/compiler_types.h>
 #include <linux/list.h>
 #include <linux/pid_types.h>
@@ -69,7 +68,7 @@ enum syscall_slowpath_action {
 #define SYSCALL_SLOWPATH_VALUE_SHIFT	8
 
 /* Above a code that is SECCOMP_RET_*: there is to be an audit record with it. */
-#define SYSCALL_SLOWPATH_AUDIT		BIT_ULL(32)
+#define SYSCALL_SLOWPATH_AUDIT		0x100000000ULL
 
 /**
  * struct syscall_slowpath_plan - What is to become of a call, one after the other

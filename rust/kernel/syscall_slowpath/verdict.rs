@@ -177,8 +177,5 @@ pub(super) fn audit_value(code: AuditCode) -> u64 {
         AuditCode::KillThread => bindings::SECCOMP_RET_KILL_THREAD,
         AuditCode::KillProcess => bindings::SECCOMP_RET_KILL_PROCESS,
     };
-    AUDIT | u64::from(code)
+    bindings::SYSCALL_SLOWPATH_AUDIT | u64::from(code)
 }
-
-// `SYSCALL_SLOWPATH_AUDIT`, a macro that bindgen does not understand.
-const AUDIT: u64 = 1 << 32;
