@@ -190,10 +190,8 @@ pub fn until_in_state(tid: i32, nr: i64, state: char) -> Result<()> {
 pub fn pipe() -> Result<(File, File)> {
     let mut fds = [0; 2];
     // SAFETY: `fds` has room for two.
-    ensure!(
-        unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } == 0,
-        "pipe"
-    );
+    let ret = unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) };
+    ensure!(ret == 0, "pipe");
     // SAFETY: Just opened, and owned by nobody else.
     Ok(unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) })
 }
@@ -376,10 +374,8 @@ pub fn reap(pid: i32) -> Result<i32> {
 fn reap_raw(pid: i32) -> Result<i32> {
     let mut status = 0;
     // SAFETY: `status` is valid for writes.
-    ensure!(
-        unsafe { libc::waitpid(pid, &mut status, libc::__WALL) } == pid,
-        "waitpid {pid}"
-    );
+    let ended = unsafe { libc::waitpid(pid, &mut status, libc::__WALL) };
+    ensure!(ended == pid, "waitpid {pid}");
     Ok(status)
 }
 

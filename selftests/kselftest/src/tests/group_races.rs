@@ -318,6 +318,7 @@ std::arch::global_asm!(
         | libc::CLONE_THREAD | libc::CLONE_SYSVSEM,
 );
 
+// SAFETY: These are labels of the assembly above, of no type: only their addresses are used.
 unsafe extern "C" {
     static racer_begin: u8;
     static racer_end: u8;

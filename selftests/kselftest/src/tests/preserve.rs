@@ -209,10 +209,8 @@ fn registers_six_arguments(_: Path) -> Result<()> {
         let mut bytes = [0; 16];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0x1000)?;
         // SAFETY: Mapped just now.
-        ensure!(
-            unsafe { *(address as *const [u8; 16]) } == bytes,
-            "another part of the file"
-        );
+        let mapped = unsafe { *(address as *const [u8; 16]) };
+        ensure!(mapped == bytes, "another part of the file");
     }
     Ok(())
 }
