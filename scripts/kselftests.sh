@@ -26,6 +26,8 @@ machines="
 	intel        --cpus 1 --cpu Skylake-Client -- --on mitigations,compat_entry
 	amd          --cpus 1 --cpu EPYC -- --on mitigations
 	amd-zen2     --cpus 1 --cpu EPYC-Rome -- --on mitigations
+	offset       --cpus 1 --append randomize_kstack_offset=on -- --on fast_path
+	tracking     --cpus 2 --append nohz_full=1 --append randomize_kstack_offset=on -- tracked stack_offset path_status storm_of_switches$fewer
 	unmitigated  --cpus 1 --cpu Skylake-Client --append mitigations=off --append syscall.x32=n -- --on mitigations,compat_entry,x32
 "
 # Those of "make test-debug", whose kernels check themselves. They are slow, and the emulation of one-shot

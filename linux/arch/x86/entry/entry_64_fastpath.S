@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The assembly fast path of entry_SYSCALL_64.
+ * The assembly fast path of entry_SYSCALL_64, and of system calls that come by
+ * FRED's event delivery.
  *
  * It does what do_syscall_64() would do for a task without any work: dispatch,
- * store the result, leave by SYSRET. pt_regs is complete all the time, so that
- * the slow path can take over wherever a test fails.
+ * store the result, leave by SYSRET or ERETU. pt_regs is complete all the time,
+ * so that the slow path can take over wherever a test fails.
  *
  * What do_syscall_64() and the functions inlined into it do besides, and why
  * it need not be done here:
  *
  *  - Entry: lockdep, hardirq tracing, KMSAN, the checks of DEBUG_ENTRY; exit:
- *    the same and those of RSEQ_STATS, X86_DEBUG_FPU and KMAP_LOCAL. All are
- *    debugging options, which X86_SYSCALL_FASTPATH excludes.
- *  - Context tracking, and the RCU work of tick_nohz_user_enter_prepare();
- *    the stack offset's randomization; fred_update_rsp0(); Xen PV's IRET;
- *    rseq_debug_syscall_return(). The fast path is off where any is active,
- *    see syscall_fastpath_init() and syscall_fastpath_update().
+ *    the same. All are debugging options, which X86_SYSCALL_FASTPATH excludes.
+ *  - Exit: what RSEQ_STATS and KMAP_LOCAL have there. With one of these C ends
+ *    each call, by syscall_64_slow_return().
+ *  - The stack offset's randomization; context tracking at the entry, and at the
+ *    exit the RCU work of tick_nohz_user_enter_prepare(); the check of
+ *    X86_DEBUG_FPU. With one of these syscall_64_dispatch() makes the call.
+ *  - Context tracking at the exit: where it is on, for whatever CPUs, it is called.
+ *  - Xen PV's IRET; rseq_debug_syscall_return(). The fast path is off where one
+ *    is active, see syscall_fastpath_init() and syscall_fastpath_update().
+ *  - fred_update_rsp0(): C does it if the task's stack is another than the CPU
+ *    would take for the next event.
  *  - x32: its numbers are out of range, the slow path dispatches them.
  *  - Entry and exit work, the user return notifiers, the I/O bitmap, the FPU
  *    registers and unwind_reset_info(): any of the flags tested below leads to
@@ -26,13 +32,21 @@
  *    RFLAGS are what SYSCALL makes them; RF and TF are tested; and RIP follows
  *    an instruction that was just executed in user space, so it is canonical.
  *    System calls in which somebody may write the registers of the task have
- *    a qualifier in syscall_64.tbl.
+ *    a qualifier in syscall_64.tbl. ERETU restores whatever pt_regs has.
  *  - IBRS, untraining and the branch history are done before. What mitigations
  *    there are at exit is done in syscall_return_via_sysret, or here.
  */
 #ifdef CONFIG_X86_SYSCALL_FASTPATH
 
+#include <linux/stringify.h>
+
+#include <asm/asm-offsets.h>
+#include <asm/errno.h>
+#include <asm/percpu.h>
+#include <asm/processor-flags.h>
 #include <asm/syscall_path.h>
+#include <asm/trapnr.h>
+#include <asm/unistd.h>
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
 /* Needs the task in %rbx. */
@@ -67,29 +81,43 @@
 .Lkept_\@:
 .endm
 
+/* The high half of struct fred_ss, as far as it says what has happened, in 64-bit code. */
+#define FRED_SS_HIGH(vector, type)	((vector) | (type) << 16 | 1 << 25)
+#define FRED_SYSCALL			1
+
+/* Sets bits of @to, and clears ZF, unless RSP0 is where the frame of this event ends. */
+.macro OR_FRED_STACK_CHANGED to:req scratch:req
+	leaq	ORIG_RAX + 64(%rsp), \scratch
+	subq	PER_CPU_VAR(fred_rsp0), \scratch
+	orq	\scratch, \to
+.endm
+
 /*
  * Follows the mitigations of the entry, with %rdi the pt_regs and %rsi the sign
  * extended system call number, IRQs off. Falls through with both unchanged if
  * the call is to be made by do_syscall_64(); jumps to @exit, like a return from
  * that, with IRQs off, when it was made here and C has to end it. Where nothing
- * has to be done any more it goes on in SYSCALL_FASTPATH_EXIT.
+ * has to be done any more it goes on in SYSCALL_FASTPATH_EXIT; with @fred at
+ * @exit, too.
  */
-.macro SYSCALL_FASTPATH exit:req
+.macro SYSCALL_FASTPATH exit:req fred=0
 	ALTERNATIVE "jmp .Lfastpath_none", "LOAD_CURRENT_TASK %rbx", X86_FEATURE_SYSCALL_FASTPATH
 
 	cmpq	$0, TASK_TI_syscall_work(%rbx)
 	jne	.Lfastpath_work
 
+	.if !\fred
 	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
 	jnz	.Lfastpath_slow_flags
+	.endif
 
 	TEST_SYSCALL_NUMBER
 	jnc	.Lfastpath_slow_number
 
 	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
-	sti
 	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
-	call	x64_sys_call
+	ALTERNATIVE "sti; call x64_sys_call", \
+		"call syscall_64_dispatch", X86_FEATURE_SYSCALL_FAST_DISPATCH
 	ANNOTATE type=ANNOTYPE_INSTR_END
 	cli
 
@@ -104,9 +132,17 @@
 #ifdef CONFIG_UNWIND_USER
 	orq	TASK_unwind_mask(%rbx), %rcx
 #endif
+	.if \fred
+	OR_FRED_STACK_CHANGED %rcx, %rdx
+	ALTERNATIVE "jmp .Lfastpath_slow_return", \
+		"jnz .Lfastpath_slow_return", X86_FEATURE_SYSCALL_FAST_EXIT
+	movq	%rax, RAX(%rsp)
+	jmp	\exit
+	.else
 	ALTERNATIVE_2 "jz .Lfastpath_exit", \
 		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
 		"jz .Lfastpath_mitigated_exit", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
+	.endif
 
 .Lfastpath_slow_return:
 	movq	%rax, RAX(%rsp)
@@ -123,8 +159,10 @@
 	 */
 	cmpq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
 	jne	.Lfastpath_slow_work
+	.if !\fred
 	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
 	jnz	.Lfastpath_slow_flags
+	.endif
 	TEST_SYSCALL_NUMBER
 	jnc	.Lfastpath_slow_number
 
@@ -132,8 +170,8 @@
 	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 	LOAD_CURRENT_TASK %rbx
 .Lfastpath_cleared:
-	sti
-	call	syscall_64_handled
+	ALTERNATIVE "sti; call syscall_64_handled", \
+		"call syscall_64_dispatch_handled", X86_FEATURE_SYSCALL_FAST_DISPATCH
 	cli
 
 	/* syscall_work was looked at there, and once is enough. */
@@ -144,7 +182,12 @@
 #ifdef CONFIG_UNWIND_USER
 	orq	TASK_unwind_mask(%rbx), %rax
 #endif
+	.if \fred
+	OR_FRED_STACK_CHANGED %rax, %rcx
+	ALTERNATIVE "", "jz \exit", X86_FEATURE_SYSCALL_FAST_EXIT
+	.else
 	ALTERNATIVE "", "jz .Lfastpath_exit_of_slow_path", X86_FEATURE_SYSCALL_FAST_EXIT
+	.endif
 	movq	%rsp, %rdi
 	call	syscall_64_handled_return	/* IRQs stay disabled */
 	jmp	\exit
@@ -154,9 +197,11 @@
 .Lfastpath_slow_work:
 	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_WORK
 	jmp	.Lfastpath_slow_entry
+	.if !\fred
 .Lfastpath_slow_flags:
 	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_FLAGS
 	jmp	.Lfastpath_slow_entry
+	.endif
 .Lfastpath_slow_number:
 	cmpl	$NR_syscalls, ORIG_RAX(%rsp)
 	jae	.Lfastpath_slow_range
@@ -215,14 +260,48 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 	/* What arch_exit_to_user_mode_prepare() and arch_exit_to_user_mode() do. */
 .Lfastpath_mitigated_exit:
 	UNWIND_HINT_REGS
+#if defined(CONFIG_RSEQ_STATS) || defined(CONFIG_KMAP_LOCAL)
+	jmp	.Lfastpath_slow_return
+#else
 	movq	%rax, RAX(%rsp)
 	ALTERNATIVE "jmp .Lfastpath_no_ibpb", "", X86_FEATURE_IBPB_EXIT_TO_USER
 	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
 	jne	.Lfastpath_slow_return
 .Lfastpath_no_ibpb:
+#ifdef CONFIG_CONTEXT_TRACKING_USER
+	ALTERNATIVE "", __stringify(movl $CONTEXT_TRACKING_USER, %edi; call __ct_user_enter), \
+		X86_FEATURE_SYSCALL_FAST_TRACKING
+#endif
 	ALTERNATIVE "jmp syscall_return_via_sysret", \
 		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
 	jmp	syscall_return_via_sysret
+#endif
+.endm
+
+/*
+ * Whether a SYSCALL of 64-bit code has brought us here: jumps to fred_syscall then.
+ * After FRED_ENTER, of which it leaves all but %rax.
+ */
+.macro TEST_FRED_SYSCALL
+	ALTERNATIVE "jmp .Lno_syscall_\@", __stringify(movl SS + 4(%rsp), %eax), \
+		X86_FEATURE_SYSCALL_FASTPATH
+	andl	$FRED_SS_HIGH(0xff, 0xf), %eax
+	cmpl	$FRED_SS_HIGH(FRED_SYSCALL, EVENT_TYPE_OTHER), %eax
+	je	fred_syscall
+.Lno_syscall_\@:
+.endm
+
+/* What fred_other() does with one. @exit is where a return from that would lead. */
+.macro DEFINE_FRED_SYSCALL exit:req
+SYM_CODE_START_LOCAL(fred_syscall)
+	UNWIND_HINT_REGS
+	movq	RAX(%rsp), %rsi
+	movq	%rsi, ORIG_RAX(%rsp)
+	movq	$-ENOSYS, RAX(%rsp)
+	SYSCALL_FASTPATH exit=\exit fred=1
+	call	do_syscall_64
+	jmp	\exit
+SYM_CODE_END(fred_syscall)
 .endm
 
 /* At syscall_return_via_sysret, where do_syscall_64() has made the call. */
@@ -243,6 +322,12 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 .endm
 
 .macro SYSCALL_SLOWPATH_EXIT
+.endm
+
+.macro TEST_FRED_SYSCALL
+.endm
+
+.macro DEFINE_FRED_SYSCALL exit:req
 .endm
 
 #endif

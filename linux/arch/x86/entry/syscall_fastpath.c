@@ -50,23 +50,30 @@ static const char *__init reason_to_be_off(void)
 {
 	if (!wanted)
 		return "parameter";
-	if (cpu_feature_enabled(X86_FEATURE_FRED))
-		return "fred";
 	if (cpu_feature_enabled(X86_FEATURE_XENPV))
 		return "xen";
-	if (context_tracking_enabled())
-		return "context-tracking";
-#ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
-	if (static_key_enabled(&randomize_kstack_offset))
-		return "kstack-offset";
-#endif
 	return NULL;
 }
 
-/* What syscall_return_via_sysret and arch_exit_to_user_mode_prepare() do, but for VERW. */
-static bool __init has_exit_mitigation(void)
+static bool __init randomizes_stack_offset(void)
+{
+#ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
+	return static_key_enabled(&randomize_kstack_offset);
+#else
+	return false;
+#endif
+}
+
+/*
+ * What syscall_return_via_sysret, arch_exit_to_user_mode_prepare() and C code before
+ * that do, but for VERW and what syscall_64_dispatch() does.
+ */
+static bool __init has_exit_work(void)
 {
 	return IS_ENABLED(CONFIG_KSTACK_ERASE) ||
+	       IS_ENABLED(CONFIG_RSEQ_STATS) ||
+	       IS_ENABLED(CONFIG_KMAP_LOCAL) ||
+	       context_tracking_enabled() ||
 	       cpu_feature_enabled(X86_FEATURE_PTI) ||
 	       cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS) ||
 	       cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER) ||
@@ -88,10 +95,16 @@ void __init syscall_fastpath_init(void)
 		return;
 
 	setup_force_cpu_cap(X86_FEATURE_SYSCALL_FASTPATH);
-	if (!has_exit_mitigation()) {
+	if (context_tracking_enabled())
+		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_TRACKING);
+	if (context_tracking_enabled() || randomizes_stack_offset() ||
+	    IS_ENABLED(CONFIG_X86_DEBUG_FPU))
+		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_DISPATCH);
+	if (!has_exit_work()) {
 		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_EXIT);
-		/* That unwinder would follow the user's RBP. */
-		if (lean && !IS_ENABLED(CONFIG_UNWINDER_FRAME_POINTER))
+		/* That unwinder would follow the user's RBP; FRED's entry is not this one's. */
+		if (lean && !IS_ENABLED(CONFIG_UNWINDER_FRAME_POINTER) &&
+		    !cpu_feature_enabled(X86_FEATURE_FRED))
 			setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_LEAN);
 	}
 	syscall_fastpath_update();

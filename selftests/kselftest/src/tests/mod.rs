@@ -10,6 +10,7 @@ mod compat_tasks;
 mod crowd;
 mod doors;
 mod doors_verdicts;
+mod entry_variants;
 mod escape;
 mod escape_forks;
 mod evade;
@@ -100,6 +101,7 @@ pub const ALL: &[&[&[Test]]] = &[
     group_races::TESTS,
     cgroups::TESTS,
     paths::TESTS,
+    entry_variants::TESTS,
     preserve::TESTS,
     preserve::TESTS_ON_EACH_PATH,
     signals::TESTS_ON_EACH_PATH,

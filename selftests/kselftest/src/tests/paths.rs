@@ -83,8 +83,6 @@ fn path_status_is_a_word() -> Result<()> {
         "not-built"
     } else if command_line.contains("syscall_fastpath=off") {
         "parameter"
-    } else if command_line.contains("randomize_kstack_offset=on") {
-        "kstack-offset"
     } else {
         "1"
     };
