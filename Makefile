@@ -31,6 +31,9 @@ test-debug: $(KERNEL)-modules.stamp	## The kselftests on kernels with KASAN, loc
 test-rt: $(KERNEL)-modules.stamp	## Kselftests on a kernel with PREEMPT_RT; ARGS as for test
 	@scripts/test-rt $(ARGS)
 
+test-fred: $(KERNEL)-modules.stamp	## Kselftests where system calls come by FRED, in the Bochs of the folder BOCHS
+	@BOCHS="$(BOCHS)" scripts/test-fred $(ARGS)
+
 test-mutants: $(KERNEL)-modules.stamp	## Plant defects, each of which the kselftests have to find; ARGS names some
 	@scripts/test-mutants $(ARGS)
 
@@ -110,4 +113,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server test test-debug test-rt test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

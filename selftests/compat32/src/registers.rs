@@ -2,7 +2,13 @@
 
 //! Every register of a call.
 
-use core::fmt;
+use core::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+/// Whether SYSCALL leaves RCX and R11 alone, as it does with FRED.
+pub static SYSCALL_KEEPS_REGISTERS: AtomicBool = AtomicBool::new(false);
 
 /// The registers of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,12 +102,22 @@ impl Registers {
         regs
     }
 
+    /// What SYSCALL leaves in RCX and R11, of a call behind which the program goes on at `rip`.
+    pub fn rcx_and_r11(&self, rip: u64) -> (u64, u64) {
+        if SYSCALL_KEEPS_REGISTERS.load(Relaxed) {
+            (self.rcx, self.r11)
+        } else {
+            (rip, self.flags)
+        }
+    }
+
     /// What SYSCALL leaves in the registers of a call that changes none but its result.
     pub fn after(&self, rax: u64, seen: &Self) -> Self {
+        let (rcx, r11) = self.rcx_and_r11(seen.rip);
         Self {
             rax,
-            rcx: seen.rip,
-            r11: self.flags,
+            rcx,
+            r11,
             rip: seen.rip,
             rsp: seen.rsp,
             ..self.clone()

@@ -259,6 +259,13 @@ impl Compat {
         Ok(self.memory.read_exact_at(bytes, at)?)
     }
 
+    /// Whether the vDSO has a door of its own, and a stack frame for it; with FRED it has `int 0x80`.
+    pub fn vdso_is_a_door(&self) -> Result<bool> {
+        let mut code = [0; 2];
+        self.read_memory(self.hello.vsyscall.into(), &mut code)?;
+        Ok(code != [0xcd, 0x80])
+    }
+
     pub fn write_memory(&self, at: u64, bytes: &[u8]) -> Result<()> {
         Ok(self.memory.write_all_at(bytes, at)?)
     }

@@ -96,6 +96,7 @@ fn exec(test: Test, patience: u32, rounds_divisor: u32) -> ! {
     process::syscall(libc::SYS_alarm, [seconds, 0, 0, 0, 0, 0]);
     process::PATIENCE.store(patience, Relaxed);
     process::ROUNDS_DIVISOR.store(rounds_divisor, Relaxed);
+    registers::look_at_syscall();
     let result = slowpath::reset().and_then(|()| (test.run)());
     let status = match result {
         Ok(()) => 0,

@@ -3,9 +3,26 @@
 //! Syscalls with every register set, and every register read back.
 
 use compat32::has_avx;
-use std::{arch::global_asm, mem::offset_of, os::fd::AsRawFd};
+use std::{
+    arch::{asm, global_asm},
+    mem::offset_of,
+    os::fd::AsRawFd,
+    sync::atomic::Ordering::Relaxed,
+};
 
-pub use compat32::{Registers, FIXED_FLAGS, USER_FLAGS};
+pub use compat32::{Registers, FIXED_FLAGS, SYSCALL_KEEPS_REGISTERS, USER_FLAGS};
+
+/// Finds out whether SYSCALL leaves RCX and R11 alone, for what tests expect of it.
+pub fn look_at_syscall() {
+    const VALUE: u64 = 0x1234;
+    let (mut rcx, mut r11) = (VALUE, VALUE);
+    // SAFETY: Has no memory effects.
+    unsafe {
+        asm!("syscall", inout("rax") libc::SYS_getppid => _, inout("rcx") rcx, inout("r11") r11,
+             options(nostack))
+    };
+    SYSCALL_KEEPS_REGISTERS.store(rcx == VALUE && r11 == VALUE, Relaxed);
+}
 
 pub const TF: u64 = 1 << 8;
 pub const NT: u64 = 1 << 14;

@@ -231,7 +231,7 @@ fn attach_in_pid_namespace() -> Result<()> {
         }
     })?;
     ensure!(status == 0, "exit status {status}");
-    ensure!(tasks()?.is_empty());
+    until_none_attached()?;
     until("counted", || Ok(total("entries")? >= before + 100))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     process::gettid,
     registers::{Registers, AC, FIXED_FLAGS, ID, NT, TF, USER_FLAGS},
     slowpath::{detach, Group},
+    Skip,
 };
 use anyhow::{ensure, Context, Result};
 use compat32::{CS_IN_CONTEXT, FLAGS_IN_CONTEXT, GENERAL_IN_CONTEXT, IP_IN_CONTEXT, SP_IN_CONTEXT};
@@ -186,7 +187,7 @@ fn compat_upper_registers(path: Path) -> Result<()> {
 
         let after = compat.registers(Door::Vdso, &before)?;
         let mut want = upper(&before);
-        if path != Path::Iret {
+        if path != Path::Iret && compat.vdso_is_a_door()? {
             want = [0; 8];
         }
         // SYSCALL, SYSRET and the entry code each use some of them, and leave nothing there.
@@ -211,6 +212,9 @@ fn compat_bad_pointer(path: Path) -> Result<()> {
 
 /// The address behind the vDSO's instruction and the `int 0x80` for restarts.
 fn landing_pad(compat: &Compat) -> Result<u32> {
+    if !compat.vdso_is_a_door()? {
+        return Err(Skip("the vDSO has no door of its own").into());
+    }
     let mut code = [0; 32];
     compat.read_memory(compat.hello.vsyscall.into(), &mut code)?;
     let at = code.windows(2).position(|bytes| bytes == [0xcd, 0x80]);

@@ -85,6 +85,10 @@ fn compat_vfork(path: Path) -> Result<()> {
 /// A stack from which the vDSO can return.
 fn child_stack(compat: &Compat, before: &mut Registers) -> Result<u64> {
     let at = u64::from(compat.hello.stack) - 16;
+    if !compat.vdso_is_a_door()? {
+        compat.write_memory(at, &compat.hello.after_vsyscall.to_ne_bytes())?;
+        return Ok(at);
+    }
     let (bp, dx, cx) = (before.rbp as u32, before.rdx as u32, before.rcx as u32);
     let words = [bp, dx, cx, compat.hello.after_vsyscall];
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();

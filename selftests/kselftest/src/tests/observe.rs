@@ -89,13 +89,9 @@ fn core_dump_of_blocked_thread(_: Path) -> Result<()> {
             regs.rbx, regs.rbp, regs.r8, regs.r9, regs.r10, regs.r12, regs.r13, regs.r14,
         ];
         ensure!(seen == want, "{seen:x?}, not {want:x?}");
-        ensure!(
-            regs.rcx == regs.rip,
-            "rcx {:#x}, rip {:#x}",
-            regs.rcx,
-            regs.rip
-        );
-        ensure!(regs.r11 == set.flags && regs.eflags == set.flags, "flags");
+        let (rcx, r11) = set.rcx_and_r11(regs.rip);
+        ensure!(regs.rcx == rcx, "rcx {:#x}, not {rcx:#x}", regs.rcx);
+        ensure!(regs.r11 == r11 && regs.eflags == set.flags, "flags");
         ensure!(
             regs.orig_rax == libc::SYS_read as u64,
             "orig_rax {:#x}",
@@ -242,18 +238,17 @@ fn perf_registers_in_call(_: Path) -> Result<()> {
             .iter()
             .find(|words| words.len() == 21 && words[1] == in_call && words[20] == set.r15)
             .with_context(|| format!("no sample has them: {samples:x?}"))?;
+        let (rcx, r11) = set.rcx_and_r11(regs[9]);
         let want = [
             (2, "bx", set.rbx),
-            (3, "cx", regs[9]),
+            (3, "cx", rcx),
             (4, "dx", 1),
             (7, "bp", set.rbp),
             (10, "flags", set.flags),
-            (11, "cs", 0x33),
-            (12, "ss", 0x2b),
             (13, "r8", set.r8),
             (14, "r9", set.r9),
             (15, "r10", set.r10),
-            (16, "r11", set.flags),
+            (16, "r11", r11),
             (17, "r12", set.r12),
             (18, "r13", set.r13),
             (19, "r14", set.r14),
@@ -265,6 +260,9 @@ fn perf_registers_in_call(_: Path) -> Result<()> {
                 regs[index]
             );
         }
+        // With FRED there is more behind these.
+        let (cs, ss) = (regs[11] & 0xffff, regs[12] & 0xffff);
+        ensure!(cs == 0x33 && ss == 0x2b, "cs {cs:#x}, ss {ss:#x}");
     }
     Ok(())
 }
@@ -282,6 +280,11 @@ fn symbol(address: u64) -> Result<String> {
     Ok(best.1)
 }
 
+/// Whether it is the entry of a system call.
+fn is_entry(name: &str) -> bool {
+    name.contains("entry_SYSCALL_64") || name.contains("fred_syscall")
+}
+
 /// From the scheduler down to the entry, and no further.
 fn perf_callchain_in_call(_: Path) -> Result<()> {
     let samples = sample_blocking_call(perf::PERF_SAMPLE_CALLCHAIN.into(), 0, 300)?;
@@ -294,7 +297,7 @@ fn perf_callchain_in_call(_: Path) -> Result<()> {
         // Others are of switches at a return, or in user mode.
         if chain.iter().any(|name| name.ends_with("sys_read")) {
             let last = chain.last().map_or("nothing", |name| name);
-            ensure!(last.starts_with("entry_SYSCALL_64"), "it ends in {last}");
+            ensure!(is_entry(last), "it ends in {last}");
             reads += 1;
         }
     }
@@ -314,7 +317,7 @@ fn proc_stack_in_call(_: Path) -> Result<()> {
         return Err(Skip("the kernel has no CONFIG_STACKTRACE").into());
     };
     let last = stack.lines().last().unwrap_or_default();
-    ensure!(last.contains("entry_SYSCALL_64"), "it ends so: {stack}");
+    ensure!(is_entry(last), "it ends so: {stack}");
     ensure!(stack.contains("read"), "no read in it: {stack}");
     Ok(())
 }

@@ -42,18 +42,19 @@ fn reader(seed: u64) -> Result<(Child, File, *mut (Registers, u8), Registers)> {
 
 /// The general registers that a call keeps, as a tracer sees them and as they are.
 fn compare(seen: &user_regs_struct, set: &Registers) -> Result<()> {
+    let (rcx, r11) = set.rcx_and_r11(seen.rip);
     let pairs = [
         ("rbx", seen.rbx, set.rbx),
         ("rbp", seen.rbp, set.rbp),
         ("r8", seen.r8, set.r8),
         ("r9", seen.r9, set.r9),
         ("r10", seen.r10, set.r10),
-        ("r11", seen.r11, set.flags),
+        ("r11", seen.r11, r11),
         ("r12", seen.r12, set.r12),
         ("r13", seen.r13, set.r13),
         ("r14", seen.r14, set.r14),
         ("r15", seen.r15, set.r15),
-        ("rcx", seen.rcx, seen.rip),
+        ("rcx", seen.rcx, rcx),
         ("eflags", seen.eflags, set.flags),
         ("cs", seen.cs, 0x33),
         ("ss", seen.ss, 0x2b),
