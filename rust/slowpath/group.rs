@@ -54,8 +54,10 @@ pub(crate) struct GroupData {
     assigned: Published<Assigned>,
     #[pin]
     counts: Counts,
-    /// What there is to an exit but to count it: some of [`at_exit`].
+    /// What there is to each exit but to count it: some of [`at_exit`].
     at_exit: Choice,
+    /// The largest result, by its lower half, of a call of whose exit there is nothing to record.
+    quick_results: Choice,
     pub(crate) stats: Arc<Stats>,
     totals: Arc<Totals>,
     #[pin]
@@ -83,15 +85,18 @@ struct Settings {
     iret: bool,
 }
 
-/// What there may be to an exit.
+/// What there may be to each exit, by bits that no class of exit work has.
 mod at_exit {
     /// It is by IRET.
-    pub(super) const IRET: u32 = 1;
-    /// Failures are counted.
-    pub(super) const FAILURES: u32 = 2;
+    pub(super) const IRET: u32 = 1 << 31;
     /// The time is counted.
-    pub(super) const LATENCY: u32 = 4;
+    pub(super) const LATENCY: u32 = 1 << 30;
 }
+
+const _: () = assert!(ExitClass::ALL.len() < 30);
+
+/// What is above may be an error: the errors are the numbers from -4095 on.
+const RESULTS: u32 = -4096i32 as u32;
 
 impl policy::User for SharedGroup<GroupData> {
     fn end_delays(&self) {
@@ -115,6 +120,7 @@ impl GroupData {
                 assigned <- Published::new(assigned),
                 counts <- counts,
                 at_exit: Choice::new(0),
+                quick_results: Choice::new(u32::MAX),
                 stats,
                 totals,
                 settings <- new_mutex!(Settings {
@@ -232,12 +238,12 @@ impl GroupData {
         if settings.iret {
             choice |= at_exit::IRET;
         }
-        if settings.recorder.is_some() {
-            choice |= at_exit::FAILURES;
-        }
         if records(Record::Latency) {
             choice |= at_exit::LATENCY;
         }
+        let all_are_quick = settings.recorder.is_none();
+        self.quick_results
+            .set(if all_are_quick { u32::MAX } else { RESULTS });
         self.at_exit.set(choice);
     }
 
@@ -362,34 +368,32 @@ impl GroupData {
     /// Says how a call is to return, and counts that.
     #[inline]
     pub(crate) fn exit(&self, exit: Exit<'_>) -> ExitPath {
-        let choice = self.at_exit.get();
-        if exit.work().any() {
-            return self.exit_specially(exit, choice);
-        }
-        // Counting calls takes no more than a look at the result of nearly every one.
-        if choice == 0 || choice == at_exit::FAILURES && exit.error().is_none() {
+        // One comparison for all that there may be, and one that costs the same whether failures
+        // are counted or not.
+        let special = exit.work().bits() | self.at_exit.get();
+        // CAST: The lower half is what is compared.
+        let is_quick = || exit.raw_result() as u32 <= self.quick_results.get();
+        if special == 0 && is_quick() {
             self.stats.count(Event::Sysret);
             return ExitPath::Auto;
         }
-        if choice == at_exit::IRET {
+        if special == at_exit::IRET && is_quick() {
             self.stats.count(Event::Iret);
             return ExitPath::Iret;
         }
-        self.exit_specially(exit, choice)
+        self.exit_specially(exit, special)
     }
 
     /// By value, and at the end, so that nothing has to be kept for it.
     #[inline(never)]
-    fn exit_specially(&self, exit: Exit<'_>, choice: u32) -> ExitPath {
+    fn exit_specially(&self, exit: Exit<'_>, special: u32) -> ExitPath {
         if exit.work().any() {
             self.count_work(exit.work());
         }
-        if choice & (at_exit::FAILURES | at_exit::LATENCY) != 0 {
-            if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
-                recorder.exit(&exit);
-            }
+        if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
+            recorder.exit(&exit);
         }
-        if choice & at_exit::IRET != 0 {
+        if special & at_exit::IRET != 0 {
             self.stats.count(Event::Iret);
             ExitPath::Iret
         } else {

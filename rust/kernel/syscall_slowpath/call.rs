@@ -507,6 +507,12 @@ impl ExitWork {
         self.0 != 0
     }
 
+    /// All of it, each class by the bit that has its number.
+    #[inline]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Whether there was work of this class.
     #[inline]
     pub fn has(self, class: ExitClass) -> bool {
@@ -553,14 +559,21 @@ impl Exit<'_> {
         unsafe { bindings::syscall_get_return_value(self.frame.regs) }
     }
 
+    /// The register that the result is in: [`Self::result`], but that the upper half is zero if a
+    /// tracer, or a handler, has set a result of 32 bits.
+    #[inline(always)]
+    pub fn raw_result(&self) -> isize {
+        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the task uses
+        // through this object only.
+        // CAST: Keeps the bits.
+        unsafe { (*self.frame.regs).ax as isize }
+    }
+
     /// The number of the error that the call fails with, if it does; not if a tracer, or a handler,
     /// has set a result that is one in 32 bits only.
     #[inline(always)]
     pub fn error(&self) -> Option<u16> {
-        // SAFETY: By the type invariants of `Frame` this is a complete frame, which the task uses
-        // through this object only.
-        // CAST: Keeps the bits.
-        match unsafe { (*self.frame.regs).ax } as isize {
+        match self.raw_result() {
             // CAST: Below 4096.
             error @ -4095..0 => Some(error.unsigned_abs() as u16),
             _ => None,
