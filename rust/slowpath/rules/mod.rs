@@ -62,12 +62,13 @@ pub(crate) use set::{Judgement, RuleSet};
 #[cfg(CONFIG_RUST)]
 pub(crate) use when::scatter;
 
-// For the tests on the host.
+// For the tests on the host, and for the command line.
 #[cfg(not(CONFIG_RUST))]
 pub(crate) use {
     action::{Change, Poke},
     build::MAX_COUNTERS,
     calls::Calls,
+    names::{errno_name, signal_name, syscall_name_of, syscall_number_of},
     parse::MAX_LINE,
     report::MAX_MISTAKES, //
 };

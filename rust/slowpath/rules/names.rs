@@ -52,6 +52,12 @@ pub(crate) fn syscall_name_of(number: i32, abi: Abi) -> Option<&'static str> {
     syscall_index_of(number, abi).map(syscall_name)
 }
 
+/// The number of the syscall with a name.
+#[cfg(not(CONFIG_RUST))]
+pub(crate) fn syscall_number_of(name: &str, abi: Abi) -> Option<u16> {
+    syscall_number(syscall_index(name)?, abi)
+}
+
 /// How wide an argument is, as [`Width`](super::width::Width) has it.
 pub(super) fn argument_width(index: usize, abi: Abi, argument: u8) -> u8 {
     let widths = ARGUMENTS.get(index).map_or(0, |a| a[abi as usize]);
@@ -72,7 +78,7 @@ fn number(table: &[(u16, &'static str)], name: &str) -> Option<u16> {
     table.iter().find(|e| e.1 == name).map(|e| e.0)
 }
 
-pub(super) fn errno_name(errno: u16) -> Option<&'static str> {
+pub(crate) fn errno_name(errno: u16) -> Option<&'static str> {
     name(ERRNOS, errno)
 }
 
@@ -80,7 +86,7 @@ pub(super) fn errno_number(name: &str) -> Option<u16> {
     number(ERRNOS, name)
 }
 
-pub(super) fn signal_name(signal: u8) -> Option<&'static str> {
+pub(crate) fn signal_name(signal: u8) -> Option<&'static str> {
     name(SIGNALS, u16::from(signal))
 }
 
