@@ -49,6 +49,9 @@ test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
 fuzz-rules: $(B)/series.stamp	## Fuzz the parser of rules for ten minutes
 	@scripts/fuzz-rules
 
+slowctl: $(B)/series.stamp	## Build the command line, .build/slowctl
+	@scripts/build-slowctl
+
 shell: $(KERNEL)-modules.stamp	## A shell in the VM, with the module loaded
 	@scripts/boot --shell
 
@@ -84,7 +87,7 @@ compare-disabled: $(KERNEL).stamp	## Show that the kernel is unchanged with the 
 	@scripts/compare-disabled
 
 clean:	## Remove what was built, keep what was downloaded
-	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm* $(B)/debug $(B)/*.log $(B)/*.stamp
+	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm* $(B)/debug $(B)/*.log $(B)/*.stamp $(B)/slowctl $(B)/slowctl.tap
 
 distclean:	## Remove everything that is not part of the checkout
 	@rm -rf $(B)
@@ -113,4 +116,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules fuzz-rules shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an operator types: live tasks, services and containers under syscall policies.
+
+mod amend;
+mod attach;
+mod cgroup;
+mod check;
+mod cli;
+mod doctor;
+mod effect;
+mod error;
+mod explain;
+mod list;
+mod module;
+mod output;
+mod policy;
+// The same files as in the kernel.
+#[path = "../../slowpath/rules/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod rules;
+mod run;
+mod setup;
+mod sim;
+mod target;
+mod task;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Policies: looked at, written, compared, removed.
+
+use crate::{
+    error::{End, Error, Kind, Result, Trying},
+    list::hits,
+    module::{self, Group, Policy},
+    output::{coloured, table, Output, BAD, GOOD},
+    text::{self, Place, Text},
+};
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+use std::{
+    env, fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+#[derive(clap::Subcommand)]
+pub enum PolicyCommand {
+    /// List the policies
+    Ls,
+    /// Show the rules of a policy, and how often each has decided
+    Show {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Make a policy, or replace its rules
+    Set {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A file of rules; - is standard input
+        file: PathBuf,
+        /// A policy that is made is to log only
+        #[arg(long)]
+        log: bool,
+    },
+    /// Change the rules in $VISUAL or $EDITOR; in force when the editor ends
+    Edit {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Say what changes if the rules become those of a file, or of another policy; 1 if anything does
+    Diff {
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[arg(value_name = "FILE|NAME")]
+        other: String,
+    },
+    /// Remove policies that nothing is under
+    Rm {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct Row {
+    policy: String,
+    mode: String,
+    /// How many lines can decide.
+    lines: usize,
+    hits: u64,
+    groups: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Rows(Vec<Row>);
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return writeln!(f, "There are no policies.");
+        }
+        let rows = self.0.iter().map(|row| {
+            let groups = match row.groups.is_empty() {
+                true => "-".into(),
+                false => row.groups.join(" "),
+            };
+            vec![
+                row.policy.clone(),
+                row.mode.clone(),
+                row.lines.to_string(),
+                row.hits.to_string(),
+                groups,
+            ]
+        });
+        let header = ["POLICY", "MODE", "LINES", "HITS", "GROUPS"];
+        f.write_str(&table(&header, rows))
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    policy: String,
+    mode: String,
+    groups: Vec<String>,
+    rules: String,
+    hits: Vec<(u64, String)>,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# policy {}, mode {}", self.policy, self.mode)?;
+        if self.rules.lines().any(|line| line == "order first") {
+            writeln!(f, "order first")?;
+        }
+        let rules = || self.hits.iter().map(|(_, rule)| rule.chars().count());
+        let width = rules().max().unwrap_or_default();
+        for (hits, rule) in &self.hits {
+            writeln!(f, "{rule:<width$}  # {hits}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What was done to a policy.
+#[derive(Serialize)]
+pub struct Changed {
+    pub policy: String,
+    pub done: String,
+    /// The groups that are under it.
+    pub groups: Vec<String>,
+    pub warnings: Vec<Place>,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "{warning}")?;
+        }
+        let groups = match self.groups.as_slice() {
+            [] => String::new(),
+            groups => format!(", for {}", groups.join(" ")),
+        };
+        writeln!(f, "policy {}: {}{groups}", self.policy, self.done)
+    }
+}
+
+/// The groups that are under a policy.
+pub fn groups_under(policy: &Policy) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for group in Group::all()? {
+        if group.policy()?.as_ref() == Some(policy) {
+            names.push(group.0);
+        }
+    }
+    Ok(names)
+}
+
+impl PolicyCommand {
+    pub fn run(self, out: Output) -> Result<End> {
+        module::require()?;
+        match self {
+            Self::Ls => ls(out),
+            Self::Show { name } => show(out, &Policy::named(&name)?),
+            Self::Set { name, file, log } => set(out, Policy(name), &file, log),
+            Self::Edit { name } => edit(out, &Policy::named(&name)?),
+            Self::Diff { name, other } => diff(out, &Policy::named(&name)?, &other),
+            Self::Rm { names } => rm(out, &names),
+        }
+    }
+}
+
+fn ls(out: Output) -> Result<End> {
+    let mut rows = Vec::new();
+    for policy in Policy::all()? {
+        let hits = hits(&policy)?;
+        rows.push(Row {
+            mode: policy.get("mode")?,
+            lines: hits.len(),
+            hits: hits.iter().map(|(hits, _)| hits).sum(),
+            groups: groups_under(&policy)?,
+            policy: policy.0,
+        });
+    }
+    out.print(&Rows(rows));
+    Ok(End::Good)
+}
+
+fn show(out: Output, policy: &Policy) -> Result<End> {
+    out.print(&Shown {
+        policy: policy.0.clone(),
+        mode: policy.get("mode")?,
+        groups: groups_under(policy)?,
+        rules: policy.get("rules")?,
+        hits: hits(policy)?,
+    });
+    Ok(End::Good)
+}
+
+fn set(out: Output, policy: Policy, file: &Path, log: bool) -> Result<End> {
+    let what = file.display().to_string();
+    let rules = text::read(file).trying(what.as_str())?;
+    let is_new = !policy.exists();
+    if is_new {
+        policy.create()?;
+    } else if log && policy.get("mode")? != "log" {
+        return Err(Error::new(
+            Kind::Busy,
+            format!("the policy {} is there, and enforced", policy.0),
+        )
+        .help(format!("have it log: slowctl mode {} log", policy.0)));
+    }
+    let written = (|| {
+        if is_new && log {
+            policy.set_mode("log")?;
+        }
+        let written = policy.set_rules(&what, &rules);
+        written.map_err(|refusal| refusal.into_error(&what))
+    })();
+    if is_new && written.is_err() {
+        let _ = policy.remove();
+    }
+    out.print(&Changed {
+        warnings: written?,
+        groups: groups_under(&policy)?,
+        done: if is_new { "made" } else { "rules replaced" }.into(),
+        policy: policy.0,
+    });
+    Ok(End::Good)
+}
+
+fn edit(out: Output, policy: &Policy) -> Result<End> {
+    let failed = || "a file for the editor".to_string();
+    let before = policy.get("rules")?;
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!("{}-", policy.0))
+        .suffix(".rules")
+        .tempfile()
+        .trying(failed())?;
+    writeln!(file, "{before}").trying(failed())?;
+    let editor = ["VISUAL", "EDITOR"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok().filter(|editor| !editor.is_empty()))
+        .unwrap_or("vi".into());
+    // As others do: the variable may have options in it.
+    let status = Command::new("sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(file.path())
+        .status()
+        .trying(editor.as_str())?;
+    if !status.success() {
+        return Err(Error::new(Kind::Failed, format!("{editor}: {status}"))
+            .help("the rules are as they were"));
+    }
+    let rules = text::read(file.path()).trying(failed())?;
+    if rules == format!("{before}\n").into_bytes() {
+        out.note("The rules are as they were.");
+        return Ok(End::Good);
+    }
+    let what = file.path().display().to_string();
+    match policy.set_rules(&what, &rules) {
+        Ok(warnings) => {
+            out.print(&Changed {
+                policy: policy.0.clone(),
+                done: "rules replaced".into(),
+                groups: groups_under(policy)?,
+                warnings,
+            });
+            Ok(End::Good)
+        }
+        Err(refusal) => {
+            // What was typed is not to be lost.
+            let kept = file.keep().is_ok();
+            let error = refusal.into_error(&what);
+            Err(if kept {
+                error.help(format!("mend them: slowctl policy set {} {what}", policy.0))
+            } else {
+                error
+            })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    change: &'static str,
+    rule: String,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    policy: String,
+    other: String,
+    lines: Vec<Line>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Line { change, rule } in &self.lines {
+            match *change {
+                "removed" => writeln!(f, "{}", coloured(BAD, format!("-{rule}")))?,
+                "added" => writeln!(f, "{}", coloured(GOOD, format!("+{rule}")))?,
+                _ => writeln!(f, " {rule}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The canonical rules of a policy, or of a file.
+fn canonical(said: &str) -> Result<String> {
+    let policy = Policy(said.into());
+    if policy.exists() {
+        return Ok(policy.get("rules")? + "\n");
+    }
+    let rules = text::read(Path::new(said)).trying(said)?;
+    let text = Text::parse(said, &rules).map_err(|places| Error::rules(said, places))?;
+    Ok(text.set.to_string())
+}
+
+fn diff(out: Output, policy: &Policy, other: &str) -> Result<End> {
+    let (old, new) = (policy.get("rules")? + "\n", canonical(other)?);
+    if old == new {
+        if out.json {
+            out.print(&Difference {
+                policy: policy.0.clone(),
+                other: other.into(),
+                lines: Vec::new(),
+            });
+        }
+        return Ok(End::Good);
+    }
+    let lines = TextDiff::from_lines(&old, &new);
+    let lines = lines.iter_all_changes().map(|change| Line {
+        change: match change.tag() {
+            ChangeTag::Delete => "removed",
+            ChangeTag::Insert => "added",
+            ChangeTag::Equal => "kept",
+        },
+        rule: change.value().trim_end_matches('\n').into(),
+    });
+    out.print(&Difference {
+        policy: policy.0.clone(),
+        other: other.into(),
+        lines: lines.collect(),
+    });
+    Ok(End::Different)
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: Vec<String>,
+    errors: Vec<Error>,
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in &self.removed {
+            writeln!(f, "policy {name}: removed")?;
+        }
+        for error in &self.errors {
+            writeln!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+fn remove(name: &str) -> Result<()> {
+    let policy = Policy::named(name)?;
+    policy.remove().map_err(|e| {
+        let error = Error::io(format!("removing the policy {name}"), &e);
+        let groups = groups_under(&policy).unwrap_or_default();
+        match groups.first() {
+            Some(group) if error.kind == Kind::Busy => Error::new(
+                Kind::Busy,
+                format!(
+                    "the policy {name} is in use, by the group {}",
+                    groups.join(", ")
+                ),
+            )
+            .help(format!(
+                "let it go first: slowctl detach --rm --group {group}"
+            )),
+            _ => error,
+        }
+    })
+}
+
+fn rm(out: Output, names: &[String]) -> Result<End> {
+    let (mut removed, mut errors) = (Vec::new(), Vec::new());
+    for name in names {
+        match remove(name) {
+            Ok(()) => removed.push(name.clone()),
+            Err(error) => errors.push(error),
+        }
+    }
+    if removed.is_empty() && !errors.is_empty() {
+        return Err(errors.remove(0));
+    }
+    let end = if errors.is_empty() {
+        End::Good
+    } else {
+        End::Bad(Kind::Partial)
+    };
+    out.print(&Removed { removed, errors });
+    Ok(end)
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Mode {
+    Log,
+    Enforce,
+}
+
+/// Have a policy carry out what its rules say, or only log it
+#[derive(clap::Args)]
+pub struct ModeArgs {
+    #[arg(value_name = "NAME")]
+    name: String,
+    mode: Mode,
+}
+
+impl ModeArgs {
+    pub fn run(self, out: Output) -> Result<End> {
+        module::require()?;
+        let policy = Policy::named(&self.name)?;
+        let mode = match self.mode {
+            Mode::Log => "log",
+            Mode::Enforce => "enforce",
+        };
+        policy.set_mode(mode)?;
+        out.print(&Changed {
+            groups: groups_under(&policy)?,
+            policy: policy.0,
+            done: format!("mode {mode}"),
+            warnings: Vec::new(),
+        });
+        Ok(End::Good)
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A group under a policy, made ready before anybody joins, and taken away again if nobody can.
+
+use crate::{
+    error::{Error, Kind, Result},
+    module::{Group, Policy, Refusal},
+    text::{self, Place},
+};
+use std::path::Path;
+
+/// What the names begin with of groups and policies that nobody has named. They go when nobody is in
+/// them any more.
+pub const OWN: &str = "slowctl-";
+
+/// Under which policy, and in which group.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct SetupArgs {
+    /// The policy: one that there is, or a file of rules
+    #[arg(long, value_name = "FILE|NAME")]
+    pub policy: Option<String>,
+    /// Only log what the rules of the file say, and make every call
+    #[arg(long, requires = "policy")]
+    pub log: bool,
+    /// The group, which is made if there is none of this name
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+}
+
+/// A group, and what was made for it.
+#[derive(Debug)]
+pub struct Setup {
+    pub group: Group,
+    pub policy: Option<Policy>,
+    pub warnings: Vec<Place>,
+    made_group: bool,
+    made_policy: bool,
+}
+
+/// Where the rules come from.
+enum Source {
+    /// There is such a policy.
+    Policy(Policy),
+    File {
+        name: String,
+        rules: Vec<u8>,
+    },
+}
+
+impl Source {
+    fn find(said: &str) -> Result<Self> {
+        let policy = Policy(said.into());
+        if policy.exists() {
+            return Ok(Self::Policy(policy));
+        }
+        let file = Path::new(said);
+        match text::read(file) {
+            Ok(rules) => Ok(Self::File {
+                name: said.into(),
+                rules,
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::not_found(format!(
+                "'{said}' is neither a policy nor a file"
+            ))
+            .help("see what policies there are: slowctl policy ls")),
+            Err(e) => Err(Error::io(said, &e)),
+        }
+    }
+}
+
+impl Setup {
+    /// Makes what there is not. `suggested` is what it may be called if that is not said.
+    pub fn new(args: &SetupArgs, suggested: &str) -> Result<Self> {
+        let source = args.policy.as_deref().map(Source::find).transpose()?;
+        if let Some(Source::Policy(policy)) = &source {
+            if args.log && policy.get("mode")? != "log" {
+                let what = format!("the policy {0} is enforced", policy.0);
+                return Err(Error::new(Kind::Busy, what).help(format!(
+                    "have it log for all that are under it: slowctl mode {} log",
+                    policy.0
+                )));
+            }
+        }
+        let mut setup = match &args.group {
+            Some(name) => Self::named(name)?,
+            None => Self::unnamed(suggested)?,
+        };
+        match setup.prepare(source, args.log) {
+            Ok(()) => Ok(setup),
+            Err(e) => {
+                setup.undo();
+                Err(e)
+            }
+        }
+    }
+
+    fn of(name: &str, made_group: bool) -> Self {
+        Self {
+            group: Group(name.into()),
+            policy: None,
+            warnings: Vec::new(),
+            made_group,
+            made_policy: false,
+        }
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let mut setup = Self::of(name, false);
+        if !setup.group.exists() {
+            setup.group.create()?;
+            setup.made_group = true;
+        }
+        Ok(setup)
+    }
+
+    /// The first one that is free of the names.
+    fn unnamed(suggested: &str) -> Result<Self> {
+        let mut number = 1;
+        loop {
+            let name = match number {
+                1 => format!("{OWN}{suggested}"),
+                _ => format!("{OWN}{suggested}-{number}"),
+            };
+            number += 1;
+            let setup = Self::of(&name, true);
+            if Policy(name).exists() {
+                continue;
+            }
+            match setup.group.create() {
+                Err(e) if e.kind == Kind::Busy && number < 1000 => {}
+                result => return result.map(|()| setup),
+            }
+        }
+    }
+
+    fn prepare(&mut self, source: Option<Source>, log: bool) -> Result<()> {
+        let current = self.group.policy()?;
+        let wanted = match source {
+            None => {
+                self.policy = current;
+                return Ok(());
+            }
+            Some(Source::Policy(policy)) if Some(&policy) == current.as_ref() => {
+                self.policy = current;
+                return Ok(());
+            }
+            Some(wanted) => wanted,
+        };
+        if let Some(current) = current {
+            let what = format!(
+                "the group {} is under the policy {} already",
+                self.group.0, current.0
+            );
+            return Err(Error::new(Kind::Busy, what).help(format!(
+                "change that: slowctl policy set {} FILE",
+                current.0
+            )));
+        }
+        let policy = match wanted {
+            Source::Policy(policy) => policy,
+            Source::File { name, rules } => {
+                let policy = Policy(self.group.0.clone());
+                policy.create()?;
+                self.made_policy = true;
+                self.policy = Some(policy.clone());
+                if log {
+                    policy.set_mode("log")?;
+                }
+                self.warnings = policy
+                    .set_rules(&name, &rules)
+                    .map_err(|e| e.into_error(&name))?;
+                policy
+            }
+        };
+        self.group.set_policy(&policy)?;
+        self.policy = Some(policy);
+        Ok(())
+    }
+
+    /// Removes what was made, if nobody is in it. What is not ours stays.
+    pub fn undo(&self) {
+        // In use by somebody else meanwhile, it stays.
+        if self.made_group {
+            let _ = self.group.remove();
+        }
+        if let (true, Some(policy)) = (self.made_policy, &self.policy) {
+            let _ = policy.remove();
+        }
+    }
+}
+
+impl Refusal {
+    pub fn into_error(self, what: &str) -> Error {
+        match self {
+            Self::Rules(mistakes) => Error::rules(what, mistakes),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// Removes a group that nobody is in any more, if nobody has named it, or if that is wanted; with
+/// the policy of its name. Returns whether it is gone.
+pub fn tidy(group: &Group, remove: bool) -> bool {
+    let is_own = group.0.starts_with(OWN);
+    if !(is_own || remove) || group.remove().is_err() {
+        return false;
+    }
+    if is_own {
+        let policy = Policy(group.0.clone());
+        // Another group may be under it.
+        let _ = policy.remove();
+    }
+    true
+}
