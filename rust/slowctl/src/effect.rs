@@ -29,6 +29,7 @@ fn decides(step: Action) -> bool {
     matches!(
         step,
         Action::Allow
+            | Action::Audit
             | Action::Log
             | Action::AfterReturn(_)
             | Action::AfterErrno(_)
@@ -47,6 +48,7 @@ fn is_after(step: Action) -> bool {
 fn step_in_words(set: &RuleSet, step: Action, abi: Abi, arguments: &mut [u64; 6]) -> String {
     match step {
         Action::Allow => "it is made".into(),
+        Action::Audit => "there is an audit record".into(),
         Action::Log => "it is made, and logged".into(),
         Action::AfterDelay(nanos) => format!("it returns {} later", time(nanos)),
         Action::AfterReturn(value) => {
