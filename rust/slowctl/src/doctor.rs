@@ -80,7 +80,8 @@ impl fmt::Display for Findings {
 
 /// Whether a file system of this kind is mounted at this place, or anywhere.
 fn is_mounted(kind: &str, at: Option<&str>) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
+    let mounts = String::from_utf8_lossy(&mounts);
     mounts.lines().any(|line| {
         let mut words = line.split(' ').skip(1);
         let place = words.next();
@@ -99,14 +100,12 @@ fn kernel() -> Finding {
     )
 }
 
-fn capability(name: &'static str, capability: u32, why: &str) -> Finding {
-    Finding::needed(
-        name,
-        task::has_capability(capability),
-        "in effect",
-        why,
-        "run this as root, or with sudo",
-    )
+fn capability(name: &'static str, capability: u32, without: Health, why: &str) -> Finding {
+    let (health, found) = match task::has_capability(capability) {
+        true => (Health::Good, "in effect"),
+        false => (without, why),
+    };
+    Finding::new(name, health, found, "run this as root, or with sudo")
 }
 
 fn namespace() -> Finding {
@@ -231,12 +230,14 @@ impl DoctorArgs {
         findings.push(capability(
             "sys_admin",
             CAP_SYS_ADMIN,
+            Health::Missing,
             "CAP_SYS_ADMIN is not in effect: nothing can be done",
         ));
         findings.push(capability(
             "sys_ptrace",
             CAP_SYS_PTRACE,
-            "CAP_SYS_PTRACE is not in effect: tasks of others cannot join",
+            Health::Worse,
+            "CAP_SYS_PTRACE is not in effect: cgroups and tasks of others cannot join",
         ));
         findings.push(namespace());
         findings.extend(yama());

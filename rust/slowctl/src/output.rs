@@ -23,23 +23,69 @@ pub fn coloured(style: Style, word: impl fmt::Display) -> String {
     format!("{style}{word}{style:#}")
 }
 
+/// Whether a character does something to a terminal, or to the order of what it shows.
+fn is_active(c: char) -> bool {
+    let is_of_order =
+        matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_of_order
+}
+
+/// What others have chosen, such as the name of a task or of a cgroup, without what a terminal would
+/// do.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_active(c) {
+            plain.extend(c.escape_unicode());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// The same of several lines.
+fn plain_lines(text: &str) -> String {
+    Vec::from_iter(text.split('\n').map(plain)).join("\n")
+}
+
+fn to_json(document: &impl Serialize) -> String {
+    // Everything that is printed has keys that are text, and cannot fail.
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Such a one is within a string.
+        if is_active(c) && c != '\n' {
+            plain.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 impl Output {
     /// Prints what a command has found or done.
     pub fn print<T: Serialize + fmt::Display>(self, found: &T) {
         if self.json {
-            // Everything that is printed has keys that are text, and cannot fail.
-            let text = serde_json::to_string_pretty(found).unwrap_or_default();
-            write_out(&format!("{text}\n"));
+            write_out(&format!("{}\n", to_json(found)));
         } else {
             write_out(&found.to_string());
         }
     }
 
-    /// Says something that is no result.
+    /// Says something that is no result, on standard error.
     pub fn note(self, note: &str) {
-        if !self.json {
-            let _ = writeln!(anstream::stderr(), "{note}");
+        #[derive(Serialize)]
+        struct Note<'a> {
+            note: &'a str,
         }
+        let note = if self.json {
+            to_json(&Note { note })
+        } else {
+            plain_lines(note)
+        };
+        let _ = writeln!(anstream::stderr(), "{note}");
     }
 
     pub fn error(self, error: &Error) {
@@ -55,17 +101,16 @@ impl Output {
                 // CAST: The discriminants are small.
                 exit_status: error.kind as u8,
             };
-            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-            let _ = writeln!(err, "{text}");
+            let _ = writeln!(err, "{}", to_json(&document));
             return;
         }
         for mistake in &error.mistakes {
-            let _ = writeln!(err, "{mistake}");
+            let _ = writeln!(err, "{}", plain_lines(&mistake.to_string()));
         }
         let word = coloured(BAD, "error:");
-        let _ = writeln!(err, "{word} {}", error.message);
+        let _ = writeln!(err, "{word} {}", plain_lines(&error.message));
         if let Some(help) = &error.help {
-            let _ = writeln!(err, "       {help}");
+            let _ = writeln!(err, "       {}", plain_lines(help));
         } else if error.kind == Kind::Usage {
             let _ = writeln!(err, "       see slowctl --help");
         }
@@ -95,4 +140,25 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> St
         .lines()
         .map(|line| format!("{}\n", line.trim_end()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_nothing_to_a_terminal() {
+        assert_eq!(plain("a-b.c \u{e9}"), "a-b.c \u{e9}");
+        assert_eq!(plain("\x1b[2J\n"), "\\u{1b}[2J\\u{a}");
+        assert_eq!(plain("\x7f\u{9b}\u{202e}"), "\\u{7f}\\u{9b}\\u{202e}");
+        assert_eq!(plain_lines("a\n\tb"), "a\n\\u{9}b");
+    }
+
+    #[test]
+    fn json_is_plain_and_the_same() {
+        let text = "\x1b\x7f\u{9b}\u{202e}\n";
+        let json = to_json(&[text]);
+        assert!(json.chars().all(|c| !is_active(c) || c == '\n'), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+    }
 }
