@@ -4,25 +4,55 @@
 
 use crate::{
     error::{Error, Kind, Result, Trying},
-    module, task,
+    lookup, module, task,
 };
-use procfs::process::Process;
 use std::{
+    ffi::OsString,
     fs, io,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Where the default hierarchy is mounted.
 pub fn mount() -> Result<PathBuf> {
-    let mounts = Process::myself().and_then(|me| me.mountinfo());
-    let mounts = mounts.map_err(|e| Error::new(Kind::Failed, format!("the mounts: {e}")))?;
-    let mut all = mounts.into_iter();
-    let cgroup2 = all.find(|mount| mount.fs_type == "cgroup2");
-    cgroup2.map(|mount| mount.mount_point).ok_or_else(|| {
+    let mounts = fs::read("/proc/self/mountinfo").trying("the mounts")?;
+    let mut lines = mounts.split(|byte| *byte == b'\n');
+    lines.find_map(cgroup2_at).ok_or_else(|| {
         Error::new(Kind::NotLoaded, "no cgroup2 is mounted")
             .help("mount it: mount -t cgroup2 none /sys/fs/cgroup")
     })
+}
+
+/// Where a line of mountinfo has the root of the default hierarchy. Others may have mounted something
+/// at a path that is no UTF-8.
+fn cgroup2_at(line: &[u8]) -> Option<PathBuf> {
+    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let end = words.iter().position(|word| word == b"-")?;
+    let is_wanted =
+        words.get(end + 1) == Some(&&b"cgroup2"[..]) && words.get(3) == Some(&&b"/"[..]);
+    is_wanted.then(|| unescaped(words[4]).into())
+}
+
+/// A path of mountinfo, which has some bytes as a backslash and three octal digits.
+fn unescaped(mut word: &[u8]) -> OsString {
+    let mut path = Vec::new();
+    while let [byte, rest @ ..] = word {
+        let digits = rest
+            .get(..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match escaped.filter(|_| *byte == b'\\') {
+            Some(escaped) => {
+                path.push(escaped);
+                word = &rest[3..];
+            }
+            None => {
+                path.push(*byte);
+                word = rest;
+            }
+        }
+    }
+    OsString::from_vec(path)
 }
 
 /// A cgroup.
@@ -31,6 +61,8 @@ pub struct Cgroup {
     pub path: PathBuf,
     /// Its path from the root of the hierarchy, as /proc/PID/cgroup has it.
     pub name: String,
+    /// The same, where it is no text.
+    below: PathBuf,
 }
 
 impl Cgroup {
@@ -52,10 +84,29 @@ impl Cgroup {
         Ok(Self::new(path, &mount))
     }
 
-    fn new(path: PathBuf, mount: &Path) -> Self {
-        let below = path.strip_prefix(mount).unwrap_or(&path);
-        let name = format!("/{}", below.display());
-        Self { path, name }
+    pub fn new(path: PathBuf, mount: &Path) -> Self {
+        let below = Path::new("/").join(path.strip_prefix(mount).unwrap_or(&path));
+        let name = below.display().to_string();
+        Self { path, name, below }
+    }
+
+    /// Itself and those above it, but for the root, the nearest first.
+    pub fn with_those_above(&self) -> Vec<Self> {
+        let root = self.path.components().count() - (self.below.components().count() - 1);
+        let above = self.path.ancestors();
+        let above = above.take_while(|path| path.components().count() > root);
+        let mount: PathBuf = self.path.components().take(root).collect();
+        above.map(|path| Self::new(path.into(), &mount)).collect()
+    }
+
+    /// The group of its tasks, which it names itself or one above it does; and which one that is.
+    pub fn effective_group(&self) -> Result<Option<(Self, String)>> {
+        for cgroup in self.with_those_above() {
+            if let Some(group) = cgroup.group()? {
+                return Ok(Some((cgroup, group)));
+            }
+        }
+        Ok(None)
     }
 
     /// The group that it names, if it names one.
@@ -77,14 +128,41 @@ impl Cgroup {
 
     /// Whether a task is in it, or below it.
     pub fn contains(&self, tid: i32) -> bool {
-        task::cgroup_of(tid).is_some_and(|cgroup| Path::new(&cgroup).starts_with(&self.name))
+        task::cgroup_path_of(tid).is_some_and(|cgroup| cgroup.starts_with(&self.below))
+    }
+
+    /// The TIDs of the tasks that are in it, and not below.
+    pub fn tasks(&self) -> Vec<i32> {
+        let text = fs::read_to_string(self.path.join("cgroup.threads")).unwrap_or_default();
+        text.lines().filter_map(|tid| tid.parse().ok()).collect()
+    }
+
+    /// It and those below it, those above first.
+    pub fn with_those_below(&self) -> Vec<Self> {
+        let mut found = vec![self.clone()];
+        let mount = &self.path;
+        let below = walk(&self.path, |_| true).into_iter();
+        found.extend(below.map(|path| {
+            let below = self.below.join(path.strip_prefix(mount).unwrap_or(&path));
+            let name = below.display().to_string();
+            Self { path, name, below }
+        }));
+        found
+    }
+
+    /// The cgroup of a task.
+    pub fn of_task(tid: i32) -> Result<Option<Self>> {
+        let mount = mount()?;
+        let path = task::cgroup_path_of(tid).filter(|path| path.as_os_str() != "/");
+        let path = path.and_then(|path| Some(mount.join(path.strip_prefix("/").ok()?)));
+        Ok(path.map(|path| Self::new(path, &mount)))
     }
 
     /// What it is called, without what says that it is a unit or a container of some runtime.
     pub fn short_name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         let name = name.to_string_lossy();
-        let name = container_id(&name).unwrap_or(&name);
+        let name = lookup::container_id(&name).unwrap_or(&name);
         let is_id = name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
         let name = if is_id { &name[..12] } else { name };
         let suffixes = [".service", ".scope", ".slice"];
@@ -93,151 +171,65 @@ impl Cgroup {
     }
 }
 
-/// All cgroups, those above before those below; those that go meanwhile are left out.
-pub fn all() -> Result<Vec<Cgroup>> {
-    let mount = mount()?;
+/// The folders below one, those above before those below; those that go meanwhile are left out.
+/// `enters` says whether to look into one of them, or the first one.
+fn walk(start: &Path, enters: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![mount.clone()];
+    let mut folders = vec![start.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
+        let entries = enters(&folder).then(|| fs::read_dir(&folder).ok());
         let mut below: Vec<PathBuf> = entries
             .flatten()
+            .into_iter()
+            .flat_map(Iterator::flatten)
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .map(|entry| entry.path())
             .collect();
         below.sort();
         folders.extend(below.into_iter().rev());
-        if folder != mount {
-            found.push(Cgroup::new(folder, &mount));
+        if folder != start {
+            found.push(folder);
         }
     }
-    Ok(found)
+    found
+}
+
+/// All cgroups, those above before those below; those that go meanwhile are left out.
+pub fn all() -> Result<Vec<Cgroup>> {
+    let mount = mount()?;
+    let found = walk(&mount, |_| true).into_iter();
+    Ok(found.map(|path| Cgroup::new(path, &mount)).collect())
+}
+
+/// The cgroups whose names say what they are: those that root has made, not within containers, nor
+/// of what a user's own systemd runs.
+pub fn all_of_the_system() -> Result<Vec<Cgroup>> {
+    let mount = mount()?;
+    let found = walk(&mount, |folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let is_users = name.starts_with("user@") && name.ends_with(".service");
+        // Whoever may make cgroups there, calls them as they like.
+        let is_roots = fs::metadata(folder).is_ok_and(|data| data.uid() == 0);
+        is_roots && !is_users && lookup::any_container_id(&name).is_none()
+    });
+    let found = found.into_iter();
+    Ok(found.map(|path| Cgroup::new(path, &mount)).collect())
 }
 
 /// The cgroups that name a group, with its name.
 pub fn with_groups() -> Result<Vec<(Cgroup, String)>> {
     let mut found = Vec::new();
-    for cgroup in all()? {
+    let all = match all() {
+        Err(e) if e.kind == Kind::NotLoaded => Vec::new(),
+        all => all?,
+    };
+    for cgroup in all {
         // It may have gone, or the kernel may have no such file.
         if let Ok(Some(group)) = cgroup.group() {
             found.push((cgroup, group));
         }
     }
     Ok(found)
-}
-
-/// The cgroup of a systemd unit.
-pub fn of_unit(name: &str) -> Result<Cgroup> {
-    let has_kind = [".service", ".scope", ".slice", ".socket", ".mount"]
-        .iter()
-        .any(|kind| name.ends_with(kind));
-    let unit = if has_kind {
-        name.to_string()
-    } else {
-        format!("{name}.service")
-    };
-    if let Some(path) = output_of(
-        "systemctl",
-        &["show", "-p", "ControlGroup", "--value", &unit],
-    ) {
-        let path = path.trim();
-        if !path.is_empty() && path != "/" {
-            return Cgroup::at(Path::new(path));
-        }
-    }
-    let is_unit = |cgroup: &Cgroup| cgroup.path.file_name().is_some_and(|n| n == unit.as_str());
-    let found = all()?.into_iter().filter(is_unit).collect();
-    only(found, &format!("unit '{unit}'"))?.ok_or_else(|| {
-        Error::not_found(format!("no unit '{unit}' has a cgroup"))
-            .help(format!("does it run? systemctl status {unit}"))
-    })
-}
-
-/// The ID in the name of a cgroup that a container runtime has made.
-fn container_id(name: &str) -> Option<&str> {
-    let prefixes = ["docker-", "libpod-", "cri-containerd-", "crio-"];
-    let id = prefixes
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))?;
-    let id = id.strip_suffix(".scope").unwrap_or(id);
-    // What watches the container has a cgroup, too.
-    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then_some(id)
-}
-
-/// Whether a cgroup is that of a container: by its ID or the beginning of it, or by its name.
-fn is_container(cgroup: &str, wanted: &str) -> bool {
-    let is_hex = |id: &str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let begins = |id: &str| wanted.len() >= 4 && id.starts_with(wanted);
-    match container_id(cgroup) {
-        Some(id) => id == wanted || begins(id),
-        None => cgroup == wanted || (cgroup.len() == 64 && is_hex(cgroup) && begins(cgroup)),
-    }
-}
-
-/// The cgroup of a container.
-pub fn of_container(wanted: &str) -> Result<Cgroup> {
-    let mut found: Vec<Cgroup> = Vec::new();
-    for cgroup in all()? {
-        let name = cgroup.path.file_name().unwrap_or_default();
-        // What a container makes inside of its own is not another one.
-        let is_below = found.iter().any(|f| cgroup.path.starts_with(&f.path));
-        if !is_below && is_container(&name.to_string_lossy(), wanted) {
-            found.push(cgroup);
-        }
-    }
-    if let Some(cgroup) = only(found, &format!("container '{wanted}'"))? {
-        return Ok(cgroup);
-    }
-    let pid = pid_of_container(wanted);
-    let cgroup = pid.and_then(task::cgroup_of).filter(|path| path != "/");
-    match cgroup {
-        Some(path) => Cgroup::at(Path::new(&path)),
-        None => Err(
-            Error::not_found(format!("no container '{wanted}' runs here"))
-                .help("neither a cgroup has its name, nor docker, podman, crun or runc know it"),
-        ),
-    }
-}
-
-/// The first process of a container, as a runtime says it.
-fn pid_of_container(wanted: &str) -> Option<i32> {
-    let inspected = |runtime| {
-        let out = output_of(runtime, &["inspect", "--format", "{{.State.Pid}}", wanted])?;
-        out.trim().parse().ok()
-    };
-    let state = |runtime| {
-        let out = output_of(runtime, &["state", wanted])?;
-        let state: serde_json::Value = serde_json::from_str(&out).ok()?;
-        i32::try_from(state.get("pid")?.as_i64()?).ok()
-    };
-    let mut pids = ["docker", "podman"]
-        .into_iter()
-        .filter_map(inspected)
-        .chain(["crun", "runc"].into_iter().filter_map(state));
-    // One that does not run has none.
-    pids.find(|pid| *pid > 0)
-}
-
-/// What a command prints, if there is such a command and it succeeds.
-fn output_of(command: &str, arguments: &[&str]) -> Option<String> {
-    let out = Command::new(command).args(arguments).output().ok()?;
-    let text = String::from_utf8(out.stdout).ok()?;
-    out.status.success().then_some(text)
-}
-
-/// The only one of some cgroups, if there is any.
-fn only(mut found: Vec<Cgroup>, what: &str) -> Result<Option<Cgroup>> {
-    if found.len() > 1 {
-        let names: Vec<&str> = found.iter().map(|cgroup| cgroup.name.as_str()).collect();
-        return Err(
-            Error::usage(format!("{what} may be any of {}", names.join(", ")))
-                .help("say which one by --cgroup"),
-        );
-    }
-    Ok(found.pop())
 }
 
 /// Says that the kernel has no groups of cgroups, if it has none.
@@ -263,40 +255,36 @@ mod tests {
 
     const ID: &str = "4f1c2b3a4f1c2b3a4f1c2b3a4f1c2b3a4f1c2b3a4f1c2b3a4f1c2b3a4f1c2b3a";
 
-    #[test]
-    fn cgroups_of_containers() {
-        for name in [
-            format!("docker-{ID}.scope"),
-            format!("libpod-{ID}.scope"),
-            format!("cri-containerd-{ID}.scope"),
-            format!("crio-{ID}.scope"),
-            format!("crio-{ID}"),
-            ID.to_string(),
-        ] {
-            assert!(is_container(&name, ID), "{name}");
-            assert!(is_container(&name, &ID[..12]), "{name}");
-            assert!(!is_container(&name, &ID[..3]), "{name}");
-            assert!(!is_container(&name, &ID[1..]), "{name}");
-            let cgroup = Cgroup::new(Path::new("/m/a").join(&name), Path::new("/m"));
-            assert!(cgroup.short_name().starts_with(&ID[..12]), "{name}");
-            assert_eq!(cgroup.name, format!("/a/{name}"));
-        }
-    }
-
-    #[test]
-    fn cgroups_of_no_container() {
-        assert!(!is_container(&format!("libpod-conmon-{ID}.scope"), ID));
-        assert!(!is_container("box-2", "box"));
-        assert!(!is_container("docker-.scope", ""));
-        assert!(is_container("box", "box"));
+    fn cgroup(name: &str) -> Cgroup {
+        Cgroup::new(Path::new("/m/n").join(name), Path::new("/m/n"))
     }
 
     #[test]
     fn short_names() {
-        let short =
-            |name: &str| Cgroup::new(Path::new("/m").join(name), Path::new("/m")).short_name();
+        let short = |name: &str| cgroup(name).short_name();
         assert_eq!(short("nginx.service"), "nginx");
         assert_eq!(short(&format!("docker-{ID}.scope")), &ID[..12]);
         assert_eq!(short("box"), "box");
+    }
+
+    #[test]
+    fn those_above() {
+        let all = cgroup("a/b.slice/c").with_those_above();
+        let names: Vec<&str> = all.iter().map(|cgroup| cgroup.name.as_str()).collect();
+        assert_eq!(names, ["/a/b.slice/c", "/a/b.slice", "/a"]);
+        assert_eq!(all[2], cgroup("a"));
+    }
+
+    #[test]
+    fn mounts() {
+        let line = b"30 1 0:26 / /sys/fs/cg\\040roup rw - cgroup2 none rw";
+        assert_eq!(cgroup2_at(line), Some("/sys/fs/cg roup".into()));
+        // Of a part of it, or at what is no text.
+        assert_eq!(cgroup2_at(b"30 1 0:26 /a /b rw - cgroup2 none rw"), None);
+        assert_eq!(
+            cgroup2_at(b"31 1 0:27 / /tmp/\xff rw shared:1 - fuse a rw"),
+            None
+        );
+        assert_eq!(cgroup2_at(b"junk"), None);
     }
 }

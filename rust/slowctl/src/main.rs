@@ -12,6 +12,7 @@ mod effect;
 mod error;
 mod explain;
 mod list;
+mod lookup;
 mod module;
 mod output;
 mod policy;

@@ -5,6 +5,7 @@
 use crate::{
     cgroup::{self, Cgroup},
     error::{Error, Kind, Result},
+    lookup,
     module::{self, Group, NONE},
     task::{self, Task},
 };
@@ -339,10 +340,10 @@ impl TargetArgs {
             found.push(Target::Cgroup(Cgroup::at(path)?));
         }
         for unit in &self.units {
-            found.push(Target::Cgroup(cgroup::of_unit(unit)?));
+            found.push(Target::Cgroup(lookup::of_unit(unit)?));
         }
         for container in &self.containers {
-            found.push(Target::Cgroup(cgroup::of_container(container)?));
+            found.push(Target::Cgroup(lookup::of_container(container)?));
         }
         for name in &self.names {
             let held = task::processes_named(name)
