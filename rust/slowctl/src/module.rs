@@ -5,9 +5,12 @@
 use crate::{
     error::{Error, Kind, Result, Trying},
     task,
-    text::Place,
+    text::{Place, Text},
 };
-use rustix::io::Errno;
+use rustix::{
+    fs::{flock, FlockOperation},
+    io::Errno,
+};
 use std::{
     fs,
     io::{self, Write},
@@ -132,17 +135,37 @@ pub fn detach_task(tid: i32) -> io::Result<()> {
     write(format!("{SYSFS}/detach"), tid.to_string())
 }
 
+/// The longest name of a group, and of what a file system has.
+const MAX_GROUP_NAME: usize = 63;
+const MAX_NAME: usize = 255;
+
 /// Whether something may be called this.
-fn check_name(what: &str, name: &str) -> Result<()> {
+fn check_name(what: &str, name: &str, max: usize) -> Result<()> {
     let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
-    if name.is_empty() || name == NONE || name.starts_with('.') || !is_visible || name.contains('/')
-    {
+    let is_name = !name.is_empty() && name != NONE && name.len() <= max;
+    if !is_name || name.starts_with('.') || !is_visible || name.contains('/') {
         return Err(
-            Error::usage(format!("'{name}' cannot be the name of a {what}"))
-                .help("names are of visible ASCII characters without '/', and not 'none'"),
+            Error::usage(format!("'{name}' cannot be the name of a {what}")).help(format!(
+                "names are of visible ASCII characters without '/', {max} at most, and not 'none'"
+            )),
         );
     }
     Ok(())
+}
+
+/// Why nothing judges the calls of a group's tasks, if it is so, and what mends it.
+pub fn why_not_judged(group: &Group) -> Result<Option<String>> {
+    let switches = [
+        ("all groups are", PathBuf::from(SYSFS).join("enabled")),
+        ("its group is", group.setting_path("enabled")),
+    ];
+    for (which, switch) in switches {
+        if read(&switch)? == "0" {
+            let switch = switch.display();
+            return Ok(Some(format!("{which} switched off: echo 1 > {switch}")));
+        }
+    }
+    Ok(None)
 }
 
 /// A group, by its name.
@@ -162,12 +185,41 @@ impl Group {
     }
 
     pub fn exists(&self) -> bool {
-        check_name("group", &self.0).is_ok() && self.path("").is_dir()
+        self.check_name().is_ok() && self.path("").is_dir()
+    }
+
+    fn check_name(&self) -> Result<()> {
+        check_name("group", &self.0, MAX_GROUP_NAME)
+    }
+
+    /// The TID that it has its name from, if it is that of a task that was attached by itself.
+    pub fn attached(&self) -> Option<i32> {
+        self.0.strip_prefix("task/")?.parse().ok()
+    }
+
+    /// A file that all groups have, those of attached tasks as well.
+    fn setting_path(&self, file: &str) -> PathBuf {
+        match self.attached() {
+            Some(tid) => format!("{SYSFS}/tasks/{tid}/{file}").into(),
+            None => self.path(file),
+        }
+    }
+
+    pub fn setting(&self, file: &str) -> Result<String> {
+        read(self.setting_path(file))
+    }
+
+    /// Whether it is of this module, and not of another handler.
+    pub fn is_ours(&self) -> bool {
+        match self.attached() {
+            Some(_) => self.setting_path("").is_dir(),
+            None => self.exists(),
+        }
     }
 
     /// Makes it; another error than that there is one already is not expected.
     pub fn create(&self) -> Result<()> {
-        check_name("group", &self.0)?;
+        self.check_name()?;
         fs::create_dir(self.path("")).trying(format!("making the group {}", self.0))
     }
 
@@ -181,13 +233,14 @@ impl Group {
 
     /// The policy that it is under.
     pub fn policy(&self) -> Result<Option<Policy>> {
-        let name = self.get("policy")?;
+        let name = self.setting("policy")?;
         Ok((name != NONE).then_some(Policy(name)))
     }
 
-    pub fn set_policy(&self, policy: &Policy) -> Result<()> {
-        write(self.path("policy"), &policy.0)
-            .trying(format!("putting {} under the policy {}", self.0, policy.0))
+    pub fn set_policy(&self, policy: Option<&Policy>) -> Result<()> {
+        let name = policy.map_or(NONE, |policy| policy.0.as_str());
+        write(self.path("policy"), name)
+            .trying(format!("putting {} under the policy {name}", self.0))
     }
 
     pub fn members(&self) -> Result<Vec<i32>> {
@@ -249,11 +302,11 @@ impl Policy {
     }
 
     pub fn exists(&self) -> bool {
-        check_name("policy", &self.0).is_ok() && self.path("").is_dir()
+        check_name("policy", &self.0, MAX_NAME).is_ok() && self.path("").is_dir()
     }
 
     pub fn create(&self) -> Result<()> {
-        check_name("policy", &self.0)?;
+        check_name("policy", &self.0, MAX_NAME)?;
         fs::create_dir(self.path("")).trying(format!("making the policy {}", self.0))
     }
 
@@ -269,41 +322,89 @@ impl Policy {
         write(self.path("mode"), mode).trying(format!("the mode of {}", self.0))
     }
 
-    /// Replaces all rules. `file` is what they are called; an empty text is that there are none.
+    /// Keeps others from writing rules by slowctl until what is returned is dropped: nothing gets
+    /// lost of what they have written since the rules were read.
+    pub fn lock(&self) -> Result<fs::File> {
+        let what = || format!("the rules of {}", self.0);
+        let file = fs::File::open(self.path("rules")).trying(what())?;
+        loop {
+            match flock(&file, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => continue,
+                locked => return locked.trying(what()).map(|()| file),
+            }
+        }
+    }
+
+    /// Replaces all rules. `file` is what they are called.
     pub fn set_rules(&self, file: &str, text: &[u8]) -> std::result::Result<Vec<Place>, Refusal> {
-        let text = if text.is_empty() { b"\n" } else { text };
-        self.written(file, write(self.path("rules"), text))
+        // The kernel is not told of a write of nothing, and no rules may be a mistake.
+        if text.is_empty() {
+            return Err(Refusal::Other(no_rules(file)));
+        }
+        let said = self.get("error").map_err(Refusal::Other)?;
+        let result = write(self.path("rules"), text);
+        self.written(file, &said, result, text, 0)
     }
 
     /// Adds rules to those that there are.
     pub fn add_rules(&self, file: &str, text: &[u8]) -> std::result::Result<Vec<Place>, Refusal> {
-        self.written(file, append(self.path("rules"), text))
+        let said = self.get("error").map_err(Refusal::Other)?;
+        let before = self.get("rules").map_err(Refusal::Other)? + "\n";
+        let result = append(self.path("rules"), text);
+        let all = [before.as_bytes(), text].concat();
+        self.written(file, &said, result, &all, before.lines().count())
     }
 
-    /// What comes of a write; the warnings, if it was taken.
+    /// What comes of a write; the warnings, if it was taken. `before` is what the file `error` had
+    /// said until then; the first lines of the text, `skipped`, were there.
     fn written(
         &self,
         file: &str,
+        before: &str,
         result: io::Result<()>,
+        text: &[u8],
+        skipped: usize,
     ) -> std::result::Result<Vec<Place>, Refusal> {
-        let places = || {
-            let said = self.get("error").unwrap_or_default();
+        let said = self.get("error").unwrap_or_default();
+        let from_kernel = || {
             let places = said.lines().filter_map(|l| Place::from_kernel(file, l));
             Vec::from_iter(places)
         };
+        // The file is as it was where there is nothing to say, where it is said again, and where the
+        // text does not come to the module. It is of other rules then, maybe.
+        let is_new = said != before;
+        let own = Text::parse(file, text).map(|text| text.warnings);
         match result {
-            Ok(()) => Ok(places()
-                .into_iter()
-                .filter(|place| place.reason.starts_with("warning: "))
-                .collect()),
+            Ok(()) => Ok(match own {
+                Ok(warnings) => warnings
+                    .into_iter()
+                    .filter_map(|place| place.skip_lines(skipped))
+                    .collect(),
+                // This kernel has rules that are not known here.
+                Err(_) if is_new => from_kernel(),
+                Err(_) => Vec::new(),
+            }),
             Err(e) => {
                 let errno = Errno::from_io_error(&e);
                 Err(if matches!(errno, Some(Errno::INVAL | Errno::TOOBIG)) {
-                    Refusal::Rules(places())
+                    let skip = |places: Vec<Place>| {
+                        let places = places.into_iter().filter_map(|p| p.skip_lines(skipped));
+                        Vec::from_iter(places)
+                    };
+                    Refusal::Rules(match own {
+                        Err(places) if !is_new => skip(places),
+                        _ => from_kernel(),
+                    })
                 } else {
                     Refusal::Other(Error::io(format!("the rules of {}", self.0), &e))
                 })
             }
         }
     }
+}
+
+/// What is said of a file of rules that has nothing in it, not even a newline.
+fn no_rules(file: &str) -> Error {
+    Error::new(Kind::Rules, format!("{file} is empty"))
+        .help("to remove all rules, have it be an empty line")
 }

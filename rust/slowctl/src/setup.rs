@@ -172,7 +172,7 @@ impl Setup {
                 policy
             }
         };
-        self.group.set_policy(&policy)?;
+        self.group.set_policy(Some(&policy))?;
         self.policy = Some(policy);
         Ok(())
     }

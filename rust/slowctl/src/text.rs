@@ -40,6 +40,13 @@ impl Place {
         })
     }
 
+    /// As the lines count without the first ones; none, if it is one of these.
+    pub fn skip_lines(mut self, skipped: usize) -> Option<Self> {
+        let skipped = u32::try_from(skipped).ok()?;
+        self.line = self.line.checked_sub(skipped).filter(|line| *line > 0)?;
+        Some(self)
+    }
+
     fn new(file: &str, remark: &Remark) -> Self {
         Self {
             file: file.into(),
