@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Puts tasks that run into a group, and lets them go.
+//! Puts tasks that run into a group.
 
 use crate::{
-    cgroup,
-    error::{End, Error, Kind, Result, Trying},
+    cgroup::{self, Cgroup},
+    error::{End, Error, Kind, Result},
+    guard::{self, ForceArgs},
     module::{self, Group},
     output::Output,
-    setup::{tidy, Setup, SetupArgs},
+    outside::Outside,
+    setup::{Setup, SetupArgs},
+    signals::Signals,
     target::{Target, TargetArgs},
     text::Place,
+    trial::Trial,
 };
-use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use serde::Serialize;
-use std::{
-    fmt,
-    os::unix::net::UnixStream,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
 /// Put live tasks into a group, and under a policy
 #[derive(clap::Args)]
@@ -26,18 +25,31 @@ pub struct AttachArgs {
     targets: TargetArgs,
     #[command(flatten)]
     setup: SetupArgs,
+    #[command(flatten)]
+    force: ForceArgs,
+    /// Even if a cgroup has the target in another group, whose policy does not apply any more then
+    #[arg(long)]
+    replace: bool,
     /// Wait so long, such as 90s or 10m, and let them go again; earlier if interrupted
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
 }
 
 /// One of the targets, and what came of it.
-#[derive(Serialize)]
-struct Done {
-    target: String,
-    group: Option<String>,
+#[derive(Default, Serialize)]
+pub struct Done {
+    pub target: String,
+    pub group: Option<String>,
+    /// The groups whose policies do not apply to it any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
+    /// The group that it is in from now on, when it has left one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Error>,
+    pub now: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +57,12 @@ struct Attached {
     group: String,
     policy: Option<String>,
     mode: Option<String>,
+    /// Whether anything is switched off.
+    judged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not: Option<String>,
+    /// Which new tasks of processes come to the group.
+    follow: Option<String>,
     targets: Vec<Done>,
     warnings: Vec<Place>,
 }
@@ -56,15 +74,54 @@ impl fmt::Display for Attached {
         }
         let policy = match (&self.policy, &self.mode) {
             (Some(policy), Some(mode)) => format!("policy {policy} ({mode})"),
-            _ => "no policy".into(),
+            (Some(policy), None) => format!("policy {policy}"),
+            (None, _) => "no policy".into(),
         };
         for done in &self.targets {
-            match &done.error {
-                None => writeln!(f, "{}: group {}, {policy}", done.target, self.group)?,
-                Some(error) => writeln!(f, "{}: not attached: {error}", done.target)?,
+            if let Some(error) = &done.error {
+                writeln!(f, "{}: not attached: {error}", done.target)?;
+                if let Some(help) = &error.help {
+                    writeln!(f, "    {help}")?;
+                }
+                continue;
+            }
+            writeln!(f, "{}: group {}, {policy}", done.target, self.group)?;
+            if !done.replaced.is_empty() {
+                writeln!(f, "    in place of the group {}", done.replaced.join(", "))?;
+            }
+            if let Some(outside) = &done.outside {
+                write!(f, "{outside}")?;
             }
         }
+        if let Some(why) = &self.why_not {
+            writeln!(f, "but nothing is judged: {why}")?;
+        }
+        if let Some(follow) = self.follow.as_ref().filter(|follow| *follow != "all") {
+            let file = Group(self.group.clone()).path("follow");
+            let file = file.display();
+            writeln!(
+                f,
+                "but what processes make is not in it: follow is {follow}; echo all > {file}"
+            )?;
+        }
         Ok(())
+    }
+}
+
+/// How a command ends that has done something to targets, or could not.
+pub fn end_of(done: &[Done]) -> End {
+    let mut kinds = done
+        .iter()
+        .filter_map(|done| Some(done.error.as_ref()?.kind));
+    let is_partly = |done: &Done| done.outside.is_some();
+    match kinds.next() {
+        None if done.iter().any(is_partly) => End::Bad(Kind::Partial),
+        None => End::Good,
+        Some(first) if done.iter().all(|done| done.error.is_some()) => {
+            let is_same = kinds.all(|kind| kind == first);
+            End::Bad(if is_same { first } else { Kind::Failed })
+        }
+        Some(_) => End::Bad(Kind::Partial),
     }
 }
 
@@ -72,242 +129,135 @@ impl AttachArgs {
     pub fn run(self, out: Output) -> Result<End> {
         self.targets.require()?;
         module::require()?;
-        let targets = self.targets.find_unneeded()?;
+        let mut targets = self.targets.find_unneeded(self.force)?;
         for target in &targets {
             if let Target::Cgroup(cgroup) = target {
                 cgroup::require(cgroup)?;
             }
         }
         // From here on it is not to be interrupted in the middle.
-        let signals = self.duration.map(|_| Signals::new()).transpose()?;
-        let setup = Setup::new(&self.setup, &targets[0].short_name())?;
+        let signals = Signals::new()?;
+        let setup = Setup::new(&self.setup, &targets[0].short_name(), self.force)?;
+        if signals.is_there(Duration::ZERO)? {
+            let mut error = Error::new(Kind::Failed, "interrupted: nobody has joined");
+            error.help = setup.undo().map(|stays| stays.message);
+            return Err(error);
+        }
+        let mut trial = Trial::new(&setup).inspect_err(|_| {
+            setup.undo();
+        })?;
         let mut done = Vec::new();
         for target in &targets {
-            let error = target.join(&setup.group).err();
-            done.push(Done {
-                target: target.to_string(),
-                group: error.is_none().then(|| setup.group.0.clone()),
-                error,
-            });
+            done.push(self.join(target, &setup, &mut trial));
         }
-        let failed = done.iter().filter(|done| done.error.is_some()).count();
-        if failed == done.len() {
-            setup.undo();
-            let first = done.into_iter().find_map(|done| done.error);
-            return Err(first.unwrap_or_else(|| Error::usage("there is no target")));
+        self.join_more(&mut targets, &setup, &mut trial, &mut done);
+        if done.iter().all(|done| done.error.is_some()) {
+            if let Some(error) = setup.undo() {
+                out.note(&error.message);
+            }
+            if done.len() == 1 {
+                return Err(done.remove(0).error.unwrap_or_else(nobody));
+            }
         }
-        let mode = match &setup.policy {
-            Some(policy) => Some(policy.get("mode")?),
-            None => None,
-        };
+        let end = end_of(&done);
+        let is_done = done.iter().any(|done| done.error.is_none());
+        // It is done: what cannot be read any more is not a failure.
+        let why_not = module::why_not_judged(&setup.group).ok().flatten();
+        let policy = setup.policy.as_ref();
+        let follows = |target: &Target| !matches!(target, Target::Cgroup(_));
+        let follow = targets
+            .iter()
+            .any(follows)
+            .then(|| setup.group.get("follow").ok());
         out.print(&Attached {
             group: setup.group.0.clone(),
-            policy: setup.policy.as_ref().map(|policy| policy.0.clone()),
-            mode,
+            mode: policy.and_then(|policy| policy.get("mode").ok()),
+            policy: policy.map(|policy| policy.0.clone()),
+            judged: is_done && why_not.is_none(),
+            why_not: why_not.filter(|_| is_done),
+            follow: follow.flatten(),
             targets: done,
             warnings: setup.warnings.clone(),
         });
-        if let (Some(duration), Some(signals)) = (self.duration, signals) {
-            signals.wait(duration, &setup.group)?;
-            for target in &targets {
-                // Those that are gone, or were taken out by somebody else, are let go.
-                if matches!(target.group(), Ok(Some(group)) if group == setup.group) {
-                    let _ = target.leave();
-                }
+        if let (Some(duration), true) = (self.duration, is_done) {
+            let waited = signals.wait(Some(duration), std::slice::from_ref(&setup.group));
+            trial.end(&targets, &setup, out)?;
+            waited?;
+        }
+        Ok(end)
+    }
+
+    fn join(&self, target: &Target, setup: &Setup, trial: &mut Trial) -> Done {
+        let group = &setup.group;
+        let kept_out = match target {
+            Target::Cgroup(cgroup) => cgroup.kept_out(),
+            _ => None,
+        };
+        let was_in = target.is_wholly_in(group);
+        let mut done = Done {
+            target: target.to_string(),
+            ..Done::default()
+        };
+        match target.join(group, self.replace) {
+            Err(error) => done.error = Some(error),
+            Ok(replaced) => {
+                trial.has_joined(target, was_in);
+                done.group = Some(group.0.clone());
+                done.replaced = replaced.into_iter().map(|group| group.0).collect();
+                done.outside = outside(target, group, kept_out);
             }
-            // With what they have made.
-            let _ = setup.group.leave_all();
-            setup.undo();
         }
-        Ok(if failed > 0 {
-            End::Bad(Kind::Partial)
-        } else {
-            End::Good
-        })
-    }
-}
-
-/// The signals by which a command is interrupted, which can be waited for.
-struct Signals(UnixStream);
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let (read, write) = UnixStream::pair().trying("signals")?;
-        for signal in [
-            signal_hook::consts::SIGINT,
-            signal_hook::consts::SIGTERM,
-            signal_hook::consts::SIGHUP,
-        ] {
-            let write = write.try_clone().trying("signals")?;
-            signal_hook::low_level::pipe::register(signal, write).trying("signals")?;
-        }
-        Ok(Self(read))
+        done
     }
 
-    /// Waits so long, for a signal, or until nobody is in the group that could come back.
-    fn wait(&self, duration: Duration, group: &Group) -> Result<()> {
-        let start = Instant::now();
-        let names_it = |(_, name): &(_, String)| *name == group.0;
-        let is_of_cgroup = cgroup::with_groups().is_ok_and(|all| all.iter().any(names_it));
+    /// Those that are called by a name, and were made before whoever made them had joined.
+    fn join_more(
+        &self,
+        targets: &mut Vec<Target>,
+        setup: &Setup,
+        trial: &mut Trial,
+        done: &mut Vec<Done>,
+    ) {
         loop {
-            let left = duration.saturating_sub(start.elapsed());
-            let step = left.min(Duration::from_secs(1));
-            let timeout = Timespec::try_from(step).unwrap_or_default();
-            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-            let ready = match poll(&mut fds, Some(&timeout)) {
-                Err(rustix::io::Errno::INTR) => continue,
-                ready => ready.trying("waiting")?,
-            };
-            let is_over = left.is_zero() || (!is_of_cgroup && group.members()?.is_empty());
-            if ready > 0 || is_over {
-                return Ok(());
+            let more = self.targets.find_more(targets);
+            if more.is_empty() {
+                return;
             }
-        }
-    }
-}
-
-/// Let tasks go
-#[derive(clap::Args)]
-pub struct DetachArgs {
-    #[command(flatten)]
-    targets: TargetArgs,
-    /// All that are in this group, and the cgroups that name it
-    #[arg(long = "group", value_name = "NAME", group = "targets")]
-    groups: Vec<String>,
-    /// All tasks of all groups
-    #[arg(long, conflicts_with = "targets")]
-    all: bool,
-    /// Remove the groups that nobody is left in, whoever has made them
-    #[arg(long)]
-    rm: bool,
-}
-
-#[derive(Serialize)]
-struct Detached {
-    targets: Vec<Done>,
-    removed: Vec<String>,
-    /// Who is still in the groups that targets have left.
-    left: Vec<Left>,
-}
-
-#[derive(Serialize)]
-struct Left {
-    group: String,
-    members: Vec<i32>,
-}
-
-impl fmt::Display for Detached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for done in &self.targets {
-            match (&done.error, &done.group) {
-                (Some(error), _) => writeln!(f, "{}: not let go: {error}", done.target)?,
-                (None, Some(group)) => writeln!(f, "{}: let go from {group}", done.target)?,
-                (None, None) => writeln!(f, "{}: let go", done.target)?,
-            }
-        }
-        for Left { group, members } in &self.left {
-            writeln!(
-                f,
-                "{} tasks are in {group} still: slowctl detach --group {group}",
-                members.len()
-            )?;
-        }
-        for group in &self.removed {
-            writeln!(f, "group {group}: removed")?;
-        }
-        Ok(())
-    }
-}
-
-impl DetachArgs {
-    pub fn run(self, out: Output) -> Result<End> {
-        if !self.all && self.groups.is_empty() {
-            self.targets.require()?;
-        }
-        module::require()?;
-        let mut done = Vec::new();
-        let mut groups: Vec<Group> = Vec::new();
-        if self.all {
-            groups = Group::all()?;
-            for tid in module::tasks()? {
-                done.push(Done {
-                    target: format!("thread {tid}"),
-                    group: None,
-                    error: None,
-                });
-            }
-            module::detach_all()?;
-        } else {
-            for name in &self.groups {
-                let group = Group(name.clone());
-                if !group.exists() {
-                    return Err(Error::not_found(format!("there is no group '{name}'"))
-                        .help("see what there is: slowctl ls"));
+            for target in more {
+                // Made by one that has joined, it is in the group.
+                if !target.is_wholly_in(&setup.group) {
+                    let is_unneeded = match self.force.force {
+                        true => Ok(()),
+                        false => guard::targets(std::slice::from_ref(&target)),
+                    };
+                    let new = match is_unneeded {
+                        Ok(()) => self.join(&target, setup, trial),
+                        Err(error) => Done {
+                            target: target.to_string(),
+                            error: Some(error),
+                            ..Done::default()
+                        },
+                    };
+                    // One that has gone meanwhile has not failed.
+                    let is_gone = |e: &Error| e.kind == Kind::NotFound;
+                    done.extend(Some(new).filter(|new| !new.error.as_ref().is_some_and(is_gone)));
                 }
-                groups.push(group);
+                targets.push(target);
             }
         }
-        let targets = self.targets.find()?;
-        for group in &groups {
-            done.push(empty(group));
-        }
-        for target in &targets {
-            let (group, error) = match target.leave() {
-                Ok(group) => (Some(group), None),
-                Err(e) => (None, Some(e)),
-            };
-            done.push(Done {
-                target: target.to_string(),
-                group: group.as_ref().map(|group| group.0.clone()),
-                error,
-            });
-            groups.extend(group.filter(Group::exists));
-        }
-        groups.sort_by(|a, b| a.0.cmp(&b.0));
-        groups.dedup();
-        let failed = done.iter().filter(|done| done.error.is_some()).count();
-        if failed > 0 && failed == done.len() {
-            let first = done.into_iter().find_map(|done| done.error);
-            return Err(first.unwrap_or_else(|| Error::usage("there is no target")));
-        }
-        let (mut removed, mut left) = (Vec::new(), Vec::new());
-        for group in groups {
-            let members = group.members()?;
-            if tidy(&group, self.rm) {
-                removed.push(group.0);
-            } else if !members.is_empty() {
-                left.push(Left {
-                    group: group.0,
-                    members,
-                });
-            }
-        }
-        out.print(&Detached {
-            targets: done,
-            removed,
-            left,
-        });
-        Ok(if failed > 0 {
-            End::Bad(Kind::Partial)
-        } else {
-            End::Good
-        })
     }
 }
 
-/// Lets all go that are in a group, however they came there.
-fn empty(group: &Group) -> Done {
-    let result = (|| {
-        for (cgroup, name) in cgroup::with_groups().unwrap_or_default() {
-            if name == group.0 {
-                cgroup::set(&cgroup, module::NONE)?;
-            }
-        }
-        group.leave_all().trying(format!("the group {}", group.0))
-    })();
-    Done {
-        target: format!("group {}", group.0),
-        group: None,
-        error: result.err(),
-    }
+fn nobody() -> Error {
+    Error::usage("there is no target")
+}
+
+/// Who is in a cgroup, and nonetheless not in the group.
+fn outside(target: &Target, group: &Group, kept_out: Option<u64>) -> Option<Outside> {
+    let Target::Cgroup(cgroup) = target else {
+        return None;
+    };
+    let cgroup: &Cgroup = cgroup;
+    let outside = Outside::of(cgroup, group, kept_out);
+    (!outside.is_empty()).then_some(outside)
 }

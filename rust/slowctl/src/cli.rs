@@ -4,8 +4,9 @@
 
 use crate::{
     amend::{AllowArgs, DenyArgs},
-    attach::{AttachArgs, DetachArgs},
+    attach::AttachArgs,
     check::{CheckArgs, SimArgs},
+    detach::DetachArgs,
     doctor::DoctorArgs,
     error::{End, Error, Kind, Result, Trying},
     explain::ExplainArgs,
@@ -28,7 +29,7 @@ Exit status:
   4  the module is not loaded, or the kernel or a file system is missing
   5  there is no such task, cgroup, group, policy or file
   6  rules have mistakes
-  7  done for some of the targets, and not for others
+  7  done for some of the targets, and not for others, or not for all that is in a cgroup
   8  not done without --force
   9  in use, in another group already, or there already
 run ends with the status of its command, or 128 and the signal that ended it; with 126 if it cannot
@@ -122,7 +123,7 @@ impl Command {
                 clap_mangen::generate_to(Cli::command(), &folder).trying(what.as_str())?;
                 Ok(End::Good)
             }
-            Self::JoinAndExec(args) => args.run(),
+            Self::JoinAndExec(args) => args.run(out),
         }
     }
 }

@@ -7,14 +7,18 @@ mod attach;
 mod cgroup;
 mod check;
 mod cli;
+mod detach;
 mod doctor;
 mod effect;
 mod error;
 mod explain;
+mod guard;
 mod list;
 mod lookup;
+mod membership;
 mod module;
 mod output;
+mod outside;
 mod policy;
 // The same files as in the kernel.
 #[path = "../../slowpath/rules/mod.rs"]
@@ -22,10 +26,12 @@ mod policy;
 mod rules;
 mod run;
 mod setup;
+mod signals;
 mod sim;
 mod target;
 mod task;
 mod text;
+mod trial;
 
 #[cfg(test)]
 mod tests;

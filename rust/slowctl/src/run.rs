@@ -4,11 +4,15 @@
 
 use crate::{
     error::{End, Error, Kind, Result, Trying},
-    module::{self, Group},
+    guard::ForceArgs,
+    module::{self, Group, NONE},
     output::Output,
     setup::{Setup, SetupArgs},
+    signals::heeded,
+    task,
 };
 use rustix::process::{getpid, pidfd_open, pidfd_send_signal, Pid, PidfdFlags, Signal};
+use signal_hook::iterator::{exfiltrator::WithRawSiginfo, SignalsInfo};
 use std::{
     env,
     ffi::OsString,
@@ -26,6 +30,11 @@ use std::{
 pub struct RunArgs {
     #[command(flatten)]
     setup: SetupArgs,
+    #[command(flatten)]
+    force: ForceArgs,
+    /// Even if this command's cgroup is in another group, whose policy does not apply then
+    #[arg(long)]
+    replace: bool,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -44,37 +53,65 @@ impl RunArgs {
         module::require()?;
         let name = Path::new(&self.command[0]).file_name();
         let name = name.map_or("command".into(), |name| name.to_string_lossy());
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name = name.replace(|c: char| !is_plain(c), "_");
-        let setup = Setup::new(&self.setup, name.trim_start_matches('.'))?;
+        let is_other = |own: &String| *own != NONE && self.setup.group.as_ref() != Some(own);
+        let own = task::own_group().filter(is_other);
+        if let (Some(own), false) = (&own, self.replace) {
+            let what =
+                format!("this command is in the group {own} already, and so would be what it runs");
+            return Err(Error::new(Kind::Busy, what)
+                .help("--replace runs it in the other one, if it is by its cgroup"));
+        }
+        // From here on it is not to be interrupted in the middle.
+        let signals = SignalsInfo::<WithRawSiginfo>::new(heeded()).trying("signals")?;
+        let setup = Setup::new(&self.setup, &name, self.force)?;
+        let before = match setup.is_of_others() {
+            true => setup.group.members()?,
+            false => Vec::new(),
+        };
         for warning in &setup.warnings {
             out.note(&warning.to_string());
         }
-        let end = self.spawn(&setup.group);
-        // What it has started may be there still: that stays in the group.
-        if let Ok(members) = setup.group.members() {
-            if !members.is_empty() {
-                let (number, group) = (members.len(), &setup.group.0);
+        if let Some(why) = module::why_not_judged(&setup.group).ok().flatten() {
+            out.note(&format!("nothing is judged: {why}"));
+        }
+        if let Ok(follow) = setup.group.get("follow") {
+            if follow != "all" {
                 out.note(&format!(
-                    "{number} tasks are in {group} still: slowctl detach --group {group}"
+                    "what it makes is not in the group: follow is {follow}"
                 ));
             }
         }
-        setup.undo();
+        let end = self.spawn(&setup.group, signals, out);
+        // What it has started may be there still: that stays in the group, and under its policy.
+        let group = &setup.group.0;
+        let left = match setup.group.members() {
+            Err(e) if e.kind != Kind::NotFound => e.message,
+            members => {
+                let members = members.unwrap_or_default();
+                let left = members.iter().filter(|tid| !before.contains(tid)).count();
+                if left == 0 {
+                    if let Some(error) = setup.undo() {
+                        out.note(&error.message);
+                    }
+                    return end;
+                }
+                format!("{left} tasks are in {group} still")
+            }
+        };
+        out.note(&format!("{left}: slowctl detach --group {group}"));
         end
     }
 
     /// Runs the command, and waits for it; it gets the signals that are meant for it.
-    fn spawn(&self, group: &Group) -> Result<End> {
+    fn spawn(
+        &self,
+        group: &Group,
+        mut signals: SignalsInfo<WithRawSiginfo>,
+        out: Output,
+    ) -> Result<End> {
         let itself = env::current_exe().trying("this command")?;
-        let mut signals = signal_hook::iterator::Signals::new([
-            signal_hook::consts::SIGINT,
-            signal_hook::consts::SIGQUIT,
-            signal_hook::consts::SIGTERM,
-            signal_hook::consts::SIGHUP,
-        ])
-        .trying("signals")?;
         let mut child = Command::new(itself)
+            .args(out.json.then_some("--json"))
             .args(["join-and-exec", &group.0, "--"])
             .args(&self.command)
             .spawn()
@@ -82,12 +119,13 @@ impl RunArgs {
         let fd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).trying("the command")?;
         let handle = signals.handle();
         let forwarding = thread::spawn(move || {
-            for signal in signals.forever() {
-                // A terminal sends the first two to the command as well.
-                let signal = match signal {
-                    signal_hook::consts::SIGTERM => Signal::TERM,
-                    signal_hook::consts::SIGHUP => Signal::HUP,
-                    _ => continue,
+            for info in signals.forever() {
+                // A terminal sends its own to the command as well.
+                let is_from_kernel = info.si_code > 0;
+                let signal = match Signal::from_named_raw(info.si_signo) {
+                    Some(Signal::INT | Signal::QUIT) if is_from_kernel => continue,
+                    Some(signal) => signal,
+                    None => continue,
                 };
                 let _ = pidfd_send_signal(&fd, signal);
             }
@@ -105,7 +143,7 @@ impl RunArgs {
 
 impl JoinAndExecArgs {
     /// Returns only if it fails.
-    pub fn run(self) -> Result<End> {
+    pub fn run(self, out: Output) -> Result<End> {
         let group = Group(self.group);
         let itself = pidfd_open(getpid(), PidfdFlags::empty()).trying("this process")?;
         group
@@ -118,7 +156,7 @@ impl JoinAndExecArgs {
             said = said.help("is it the policy that does not let it execute programs?");
         }
         // As a shell and env(1) have it.
-        Output { json: false }.error(&said);
+        out.error(&said);
         Ok(End::Status(if said.kind == Kind::NotFound {
             127
         } else {

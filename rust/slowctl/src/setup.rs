@@ -4,14 +4,18 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    guard::{self, ForceArgs},
     module::{Group, Policy, Refusal},
     text::{self, Place},
 };
-use std::path::Path;
+use std::{io, path::Path};
 
 /// What the names begin with of groups and policies that nobody has named. They go when nobody is in
 /// them any more.
 pub const OWN: &str = "slowctl-";
+
+/// With what it begins with, and a number behind it, it is short enough for the kernel.
+const MAX_SHORT: usize = 48;
 
 /// Under which policy, and in which group.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -35,6 +39,8 @@ pub struct Setup {
     pub warnings: Vec<Place>,
     made_group: bool,
     made_policy: bool,
+    /// The group was there, under no policy.
+    set_policy: bool,
 }
 
 /// Where the rules come from.
@@ -69,8 +75,9 @@ impl Source {
 }
 
 impl Setup {
-    /// Makes what there is not. `suggested` is what it may be called if that is not said.
-    pub fn new(args: &SetupArgs, suggested: &str) -> Result<Self> {
+    /// Makes what there is not. `suggested` is what it may be called if that is not said. A group that
+    /// somebody needed is in is put under a policy only if that is forced.
+    pub fn new(args: &SetupArgs, suggested: &str, force: ForceArgs) -> Result<Self> {
         let source = args.policy.as_deref().map(Source::find).transpose()?;
         if let Some(Source::Policy(policy)) = &source {
             if args.log && policy.get("mode")? != "log" {
@@ -85,12 +92,12 @@ impl Setup {
             Some(name) => Self::named(name)?,
             None => Self::unnamed(suggested)?,
         };
-        match setup.prepare(source, args.log) {
+        match setup.prepare(source, args.log, force) {
             Ok(()) => Ok(setup),
-            Err(e) => {
-                setup.undo();
-                Err(e)
-            }
+            Err(e) => match setup.undo() {
+                Some(more) => Err(e.help(more.message)),
+                None => Err(e),
+            },
         }
     }
 
@@ -101,6 +108,7 @@ impl Setup {
             warnings: Vec::new(),
             made_group,
             made_policy: false,
+            set_policy: false,
         }
     }
 
@@ -115,6 +123,7 @@ impl Setup {
 
     /// The first one that is free of the names.
     fn unnamed(suggested: &str) -> Result<Self> {
+        let suggested = short_name(suggested);
         let mut number = 1;
         loop {
             let name = match number {
@@ -133,7 +142,7 @@ impl Setup {
         }
     }
 
-    fn prepare(&mut self, source: Option<Source>, log: bool) -> Result<()> {
+    fn prepare(&mut self, source: Option<Source>, log: bool, force: ForceArgs) -> Result<()> {
         let current = self.group.policy()?;
         let wanted = match source {
             None => {
@@ -156,6 +165,9 @@ impl Setup {
                 current.0
             )));
         }
+        if !(self.made_group || force.force) {
+            guard::group(&self.group)?;
+        }
         let policy = match wanted {
             Source::Policy(policy) => policy,
             Source::File { name, rules } => {
@@ -173,19 +185,49 @@ impl Setup {
             }
         };
         self.group.set_policy(Some(&policy))?;
+        self.set_policy = !self.made_group;
         self.policy = Some(policy);
         Ok(())
     }
 
-    /// Removes what was made, if nobody is in it. What is not ours stays.
-    pub fn undo(&self) {
-        // In use by somebody else meanwhile, it stays.
+    /// Whether the group was there, with whoever is in it.
+    pub fn is_of_others(&self) -> bool {
+        !self.made_group
+    }
+
+    /// Removes what was made, if nobody is in it, and has a group that was there be under no policy
+    /// again. Says what stays nonetheless.
+    pub fn undo(&self) -> Option<Error> {
+        let removed = |what: &str, result: io::Result<()>| {
+            let error = result.err().map(|e| Error::io(what, &e))?;
+            (error.kind != Kind::NotFound).then_some(error)
+        };
+        let mut error = None;
         if self.made_group {
-            let _ = self.group.remove();
+            error = removed(
+                &format!("the group {} stays", self.group.0),
+                self.group.remove(),
+            );
+        } else if self.set_policy {
+            error = self.group.set_policy(None).err();
         }
         if let (true, Some(policy)) = (self.made_policy, &self.policy) {
-            let _ = policy.remove();
+            let what = format!("the policy {} stays", policy.0);
+            let of_policy = removed(&what, policy.remove());
+            error = error.or(of_policy);
         }
+        error
+    }
+}
+
+/// A name as a part of that of a group: without what may not be in one, and not too long.
+pub fn short_name(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.@:+".contains(c);
+    let name = name.replace(|c: char| !is_plain(c), "_");
+    let name = name.trim_start_matches('.');
+    match name.get(..MAX_SHORT).unwrap_or(name) {
+        "" => "unnamed".into(),
+        name => name.into(),
     }
 }
 
@@ -211,4 +253,17 @@ pub fn tidy(group: &Group, remove: bool) -> bool {
         let _ = policy.remove();
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert_eq!(short_name("nginx-7"), "nginx-7");
+        assert_eq!(short_name("..a/b\u{e9}"), "a_b_");
+        assert_eq!(short_name("."), "unnamed");
+        assert_eq!(short_name(&"x".repeat(200)).len(), 48);
+    }
 }

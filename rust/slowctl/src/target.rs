@@ -4,9 +4,12 @@
 
 use crate::{
     cgroup::{self, Cgroup},
-    error::{Error, Kind, Result},
+    error::{Error, Result},
+    guard::{self, ForceArgs},
     lookup,
-    module::{self, Group, NONE},
+    module::{Group, NONE},
+    output::plain,
+    setup,
     task::{self, Task},
 };
 use rustix::{
@@ -15,7 +18,7 @@ use rustix::{
     io::Errno,
     process::{pidfd_open, Pid, PidfdFlags},
 };
-use std::{fmt, io, os::fd::AsFd, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 /// Whom: any number of these together.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -75,9 +78,6 @@ pub struct TargetArgs {
         help_heading = "Targets"
     )]
     pub names: Vec<String>,
-    /// Even if it is PID 1, this command, or what it descends from
-    #[arg(long, help_heading = "Targets")]
-    pub force: bool,
 }
 
 /// A process or a thread that is held by a descriptor: whoever gets its number is not meant.
@@ -98,9 +98,9 @@ pub enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Process(held) => write!(f, "process {} ({})", held.id, held.name),
-            Self::Thread(held) => write!(f, "thread {} ({})", held.id, held.name),
-            Self::Cgroup(cgroup) => write!(f, "cgroup {}", cgroup.name),
+            Self::Process(held) => write!(f, "process {} ({})", held.id, plain(&held.name)),
+            Self::Thread(held) => write!(f, "thread {} ({})", held.id, plain(&held.name)),
+            Self::Cgroup(cgroup) => write!(f, "cgroup {}", plain(&cgroup.name)),
         }
     }
 }
@@ -121,137 +121,64 @@ impl Target {
             Self::Process(held) | Self::Thread(held) => format!("{}-{}", held.name, held.id),
             Self::Cgroup(cgroup) => cgroup.short_name(),
         };
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.@:+".contains(c);
-        let name = name.replace(|c: char| !is_plain(c), "_");
-        let name = name.trim_start_matches('.');
-        name.get(..48).unwrap_or(name).into()
+        setup::short_name(&name)
     }
 
-    /// The group that it is in: of a process, that of its first thread that is in one.
+    /// The groups that its threads are in, each once; that of a cgroup, which may be from one above.
+    pub fn groups(&self) -> Result<Vec<Group>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (_, group) in self.parts()? {
+            groups.extend(group.filter(|group| !groups.contains(group)));
+        }
+        Ok(groups)
+    }
+
+    /// The first of them.
     pub fn group(&self) -> Result<Option<Group>> {
+        Ok(self.groups()?.into_iter().next())
+    }
+
+    /// The same, and those that are in none, with who is in which.
+    pub fn parts(&self) -> Result<Vec<(String, Option<Group>)>> {
         let tids = match self {
             Self::Cgroup(cgroup) => {
                 cgroup::require(cgroup)?;
-                return Ok(cgroup.group()?.map(Group));
+                let group = cgroup.effective_group()?.map(|(_, name)| Group(name));
+                return Ok(vec![(self.to_string(), group)]);
             }
             Self::Process(held) => task::threads_of(held.id),
             Self::Thread(held) => vec![held.id],
         };
-        let mut groups = tids.into_iter().filter_map(|tid| Task::new(tid)?.group);
-        let name = groups.find(|group| group != NONE);
+        let mut parts: Vec<(Vec<String>, Option<Group>)> = Vec::new();
+        for tid in tids {
+            let Some(name) = Task::new(tid).and_then(|task| task.group) else {
+                continue;
+            };
+            let group = (name != NONE).then_some(Group(name));
+            if group.is_none() && task::makes_no_calls(tid) {
+                continue;
+            }
+            match parts.iter_mut().find(|part| part.1 == group) {
+                Some(part) => part.0.push(tid.to_string()),
+                None => parts.push((vec![tid.to_string()], group)),
+            }
+        }
         if self.is_gone() {
             return Err(Error::not_found(format!("{self} is gone")));
         }
-        Ok(name.map(Group))
+        let is_whole = parts.len() < 2;
+        let parts = parts.into_iter().map(|(tids, group)| match is_whole {
+            true => (self.to_string(), group),
+            false => (format!("{self}, threads {}", tids.join(" ")), group),
+        });
+        Ok(parts.collect())
     }
 
-    fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         match self {
             Self::Process(held) | Self::Thread(held) => held.is_gone(),
             Self::Cgroup(cgroup) => !cgroup.path.exists(),
         }
-    }
-
-    /// Has it join a group.
-    pub fn join(&self, group: &Group) -> Result<()> {
-        match self {
-            Self::Process(held) | Self::Thread(held) => {
-                let joined = group.join(held.fd.as_fd());
-                joined.map_err(|e| self.join_error(group, &e))
-            }
-            Self::Cgroup(cgroup) => match self.group()? {
-                Some(other) if other != *group => Err(self.in_another(&other)),
-                _ => cgroup::set(cgroup, &group.0),
-            },
-        }
-    }
-
-    fn in_another(&self, other: &Group) -> Error {
-        Error::new(
-            Kind::Busy,
-            format!("{self} is in the group {} already", other.0),
-        )
-        .help(format!(
-            "let it go first: slowctl detach {}",
-            self.as_option()
-        ))
-    }
-
-    fn join_error(&self, group: &Group, error: &io::Error) -> Error {
-        let other = || self.group().ok().flatten();
-        match Errno::from_io_error(error) {
-            Some(Errno::BUSY) => match other() {
-                Some(other) if other != *group => self.in_another(&other),
-                _ => Error::new(
-                    Kind::Busy,
-                    format!("a thread of {self} is in another group"),
-                )
-                .help("the kernel log has which one: dmesg | grep slowpath"),
-            },
-            Some(Errno::SRCH) => Error::not_found(format!("{self} is gone")),
-            Some(Errno::PERM) => Error::new(
-                Kind::NotPermitted,
-                format!("{self} may not be traced from here, or is of the kernel"),
-            )
-            .help("Yama, a security module, or a missing CAP_SYS_PTRACE: slowctl doctor"),
-            _ => Error::io(format!("{self}"), error),
-        }
-    }
-
-    /// Has it leave what it is in; returns which group that was.
-    pub fn leave(&self) -> Result<Group> {
-        let group = self.group()?.ok_or_else(|| {
-            Error::not_found(format!("{self} is in no group"))
-                .help("see what is in which: slowctl ls")
-        })?;
-        match self {
-            Self::Process(held) | Self::Thread(held) => {
-                let left = if group.exists() {
-                    group.leave(held.fd.as_fd())
-                } else if module::tasks()?.contains(&held.id) {
-                    module::detach_task(held.id)
-                } else {
-                    let what = format!("{self} is in the group {} of another handler", group.0);
-                    return Err(Error::new(Kind::Busy, what));
-                };
-                left.map_err(|e| self.leave_error(&group, &e))?;
-            }
-            Self::Cgroup(cgroup) => cgroup::set(cgroup, NONE)?,
-        }
-        Ok(group)
-    }
-
-    fn leave_error(&self, group: &Group, error: &io::Error) -> Error {
-        match Errno::from_io_error(error) {
-            Some(Errno::BUSY) => {
-                let error = Error::new(
-                    Kind::Busy,
-                    format!("{self} is in {} because its cgroup is", group.0),
-                );
-                let cgroups = cgroup::with_groups().unwrap_or_default();
-                let (Self::Process(held) | Self::Thread(held)) = self else {
-                    return error;
-                };
-                let cgroup = cgroups.iter().rfind(|(cgroup, _)| cgroup.contains(held.id));
-                match cgroup {
-                    Some((cgroup, _)) => error.help(format!(
-                        "let that go: slowctl detach --cgroup {}",
-                        cgroup.name
-                    )),
-                    None => error,
-                }
-            }
-            _ => Error::io(format!("{self}"), error),
-        }
-    }
-
-    /// Whether one of these is in it.
-    fn touched(&self, tids: &[i32]) -> Option<i32> {
-        let is_in = |tid: &&i32| match self {
-            Self::Process(held) | Self::Thread(held) => held.id == **tid,
-            Self::Cgroup(cgroup) => cgroup.contains(**tid),
-        };
-        tids.iter().find(is_in).copied()
     }
 }
 
@@ -272,9 +199,14 @@ impl Held {
     }
 
     /// Whether it has ended: its number may be another one's then.
-    fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// A thread, whatever it is of.
+    pub fn of_thread(tid: i32) -> Option<Self> {
+        Self::open(tid, PIDFD_THREAD).ok()
     }
 
     fn process(pid: i32) -> Result<Self> {
@@ -308,7 +240,6 @@ impl TargetArgs {
             units,
             containers,
             names,
-            force: _,
         } = self;
         pids.is_empty()
             && tids.is_empty()
@@ -346,13 +277,8 @@ impl TargetArgs {
             found.push(Target::Cgroup(lookup::of_container(container)?));
         }
         for name in &self.names {
-            let held = task::processes_named(name)
-                .into_iter()
-                // Those that have gone meanwhile, or have another name, are not meant.
-                .filter_map(|pid| Held::open(pid, PidfdFlags::empty()).ok())
-                .filter(|held| held.name.as_bytes() == &name.as_bytes()[..name.len().min(15)]);
             let before = found.len();
-            found.extend(held.map(Target::Process));
+            found.extend(named(name).map(Target::Process));
             if found.len() == before {
                 return Err(Error::not_found(format!("no process is called '{name}'")));
             }
@@ -361,28 +287,32 @@ impl TargetArgs {
     }
 
     /// The same, but not whom the system or this command needs, unless that is forced.
-    pub fn find_unneeded(&self) -> Result<Vec<Target>> {
+    pub fn find_unneeded(&self, force: ForceArgs) -> Result<Vec<Target>> {
         let found = self.find()?;
-        if self.force {
-            return Ok(found);
-        }
-        let needed = task::needed();
-        let own = i32::try_from(std::process::id()).unwrap_or_default();
-        for target in &found {
-            if let Some(pid) = target.touched(&needed) {
-                let who = match pid {
-                    1 => "PID 1".into(),
-                    pid if pid == own => "this command itself".into(),
-                    pid => format!("process {pid}, from which this command was started"),
-                };
-                let what = match target {
-                    Target::Cgroup(_) => format!("{target} has {who} in it"),
-                    _ => format!("{target} is {who}"),
-                };
-                return Err(Error::new(Kind::Guarded, what)
-                    .help("if it cannot make calls any more, neither can you: --force does it"));
-            }
+        if !force.force {
+            guard::targets(&found)?;
         }
         Ok(found)
     }
+
+    /// Those that are called as is said, and were not there when they were looked for first.
+    pub fn find_more(&self, found: &[Target]) -> Vec<Target> {
+        let is_known = |held: &Held| {
+            let is_it =
+                |t: &Target| matches!(t, Target::Process(h) if h.id == held.id && !h.is_gone());
+            found.iter().any(is_it)
+        };
+        let all = self.names.iter().flat_map(|name| named(name));
+        all.filter(|held| !is_known(held))
+            .map(Target::Process)
+            .collect()
+    }
+}
+
+/// The processes of this name.
+fn named(name: &str) -> impl Iterator<Item = Held> + '_ {
+    let pids = task::processes_named(name).into_iter();
+    // Those that have gone meanwhile, or have another name, are not meant.
+    let held = pids.filter_map(|pid| Held::open(pid, PidfdFlags::empty()).ok());
+    held.filter(|held| task::is_called(held.id, name) && !held.is_gone())
 }
