@@ -6,9 +6,10 @@ use crate::{
     amend::policy_of,
     check::CallArgs,
     error::{End, Error, Result},
-    module,
+    membership::of_another_handler,
+    module::{self, Group},
     output::Output,
-    sim::Answer,
+    sim::{Answer, Question},
     target::TargetArgs,
     text::Text,
 };
@@ -71,52 +72,58 @@ impl ExplainArgs {
         self.targets.require()?;
         let question = self.call.question()?;
         module::require()?;
-        let is_off = module::get("enabled")? == "0";
         let mut all = Vec::new();
         for target in self.targets.find()? {
-            let mut explained = Explained {
-                target: target.to_string(),
-                group: None,
-                judged: false,
-                why_not: None,
-                policy: None,
-                mode: None,
-                answer: None,
-            };
-            let group = target.group()?;
-            explained.group = group.as_ref().map(|group| group.0.clone());
-            let is_group_off = |group: &module::Group| {
-                let value = match group.exists() {
-                    true => group.get("enabled"),
-                    false => module::get_of_task(group.0.parse().unwrap_or(0), "enabled"),
-                };
-                value.is_ok_and(|value| value == "0")
-            };
-            match &group {
-                None => explained.why_not = Some("it is in no group".into()),
-                Some(_) if is_off => explained.why_not = Some("all groups are switched off".into()),
-                Some(group) if is_group_off(group) => {
-                    explained.why_not = Some("its group is switched off".into());
-                }
-                Some(_) => match policy_of(&target) {
-                    Err(error) => explained.why_not = Some(error.message),
-                    Ok(policy) => {
-                        let rules = policy.get("rules")?;
-                        let text = Text::parse(&policy.0, rules.as_bytes());
-                        let text = text.map_err(|places| {
-                            Error::rules(&policy.0, places)
-                                .help("the kernel knows more rules than this command")
-                        })?;
-                        explained.answer = Some(Answer::new(&policy.0, &text, &question));
-                        explained.mode = Some(policy.get("mode")?);
-                        explained.policy = Some(policy.0);
-                        explained.judged = true;
-                    }
-                },
+            for (part, group) in target.parts()? {
+                all.push(explain(part, group, &question, &target.as_option())?);
             }
-            all.push(explained);
         }
         out.print(&AllExplained(all));
         Ok(End::Good)
     }
+}
+
+/// What would become of a call of those who are in a group.
+fn explain(
+    target: String,
+    group: Option<Group>,
+    question: &Question,
+    option: &str,
+) -> Result<Explained> {
+    let mut explained = Explained {
+        target,
+        group: group.as_ref().map(|group| group.0.clone()),
+        judged: false,
+        why_not: None,
+        policy: None,
+        mode: None,
+        answer: None,
+    };
+    let Some(group) = group else {
+        explained.why_not = Some("it is in no group".into());
+        return Ok(explained);
+    };
+    if !group.is_ours() {
+        return Err(of_another_handler(&explained.target, &group));
+    }
+    if let Some(why_not) = module::why_not_judged(&group)? {
+        explained.why_not = Some(why_not);
+        return Ok(explained);
+    }
+    match policy_of(&explained.target, Some(&group), option) {
+        Err(error) => explained.why_not = Some(error.message),
+        Ok(policy) => {
+            let rules = policy.get("rules")?;
+            let text = Text::parse(&policy.0, rules.as_bytes());
+            let text = text.map_err(|places| {
+                Error::rules(&policy.0, places)
+                    .help("the kernel knows more rules than this command")
+            })?;
+            explained.answer = Some(Answer::new(&policy.0, &text, question));
+            explained.mode = Some(policy.get("mode")?);
+            explained.policy = Some(policy.0);
+            explained.judged = true;
+        }
+    }
+    Ok(explained)
 }

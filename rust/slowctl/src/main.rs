@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod detach;
 mod doctor;
+mod edit;
 mod effect;
 mod error;
 mod explain;

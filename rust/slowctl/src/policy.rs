@@ -3,7 +3,9 @@
 //! Policies: looked at, written, compared, removed.
 
 use crate::{
+    edit::edit,
     error::{End, Error, Kind, Result, Trying},
+    guard::{self, ForceArgs},
     list::hits,
     module::{self, Group, Policy},
     output::{coloured, table, Output, BAD, GOOD},
@@ -12,10 +14,8 @@ use crate::{
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use std::{
-    env, fmt,
-    io::Write,
+    fmt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 #[derive(clap::Subcommand)]
@@ -36,11 +36,15 @@ pub enum PolicyCommand {
         /// A policy that is made is to log only
         #[arg(long)]
         log: bool,
+        #[command(flatten)]
+        force: ForceArgs,
     },
     /// Change the rules in $VISUAL or $EDITOR; in force when the editor ends
     Edit {
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        force: ForceArgs,
     },
     /// Say what changes if the rules become those of a file, or of another policy; 1 if anything does
     Diff {
@@ -64,6 +68,19 @@ struct Row {
     lines: usize,
     hits: u64,
     groups: Vec<String>,
+}
+
+impl Row {
+    fn new(policy: Policy) -> Result<Self> {
+        let hits = hits(&policy)?;
+        Ok(Self {
+            mode: policy.get("mode")?,
+            lines: hits.len(),
+            hits: hits.iter().map(|(hits, _)| hits).sum(),
+            groups: groups_under(&policy)?,
+            policy: policy.0,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -124,7 +141,37 @@ pub struct Changed {
     pub done: String,
     /// The groups that are under it.
     pub groups: Vec<String>,
+    /// Those of them whose calls are not judged, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<NotJudged>,
     pub warnings: Vec<Place>,
+}
+
+#[derive(Serialize)]
+pub struct NotJudged {
+    group: String,
+    why: String,
+}
+
+impl Changed {
+    pub fn new(policy: Policy, done: impl Into<String>, warnings: Vec<Place>) -> Self {
+        // It is done: what cannot be read any more is not a failure.
+        let groups = groups_under(&policy).unwrap_or_default();
+        let not_judged = groups.iter().filter_map(|group| {
+            let why = module::why_not_judged(&Group(group.clone())).ok()??;
+            Some(NotJudged {
+                group: group.clone(),
+                why,
+            })
+        });
+        Self {
+            not_judged: not_judged.collect(),
+            done: done.into(),
+            policy: policy.0,
+            groups,
+            warnings,
+        }
+    }
 }
 
 impl fmt::Display for Changed {
@@ -136,16 +183,25 @@ impl fmt::Display for Changed {
             [] => String::new(),
             groups => format!(", for {}", groups.join(" ")),
         };
-        writeln!(f, "policy {}: {}{groups}", self.policy, self.done)
+        writeln!(f, "policy {}: {}{groups}", self.policy, self.done)?;
+        for NotJudged { group, why } in &self.not_judged {
+            writeln!(f, "but nothing is judged of {group}: {why}")?;
+        }
+        Ok(())
     }
 }
 
 /// The groups that are under a policy.
 pub fn groups_under(policy: &Policy) -> Result<Vec<String>> {
+    let tasks = module::tasks()?.into_iter();
+    let tasks = tasks.map(|tid| Group(format!("task/{tid}")));
     let mut names = Vec::new();
-    for group in Group::all()? {
-        if group.policy()?.as_ref() == Some(policy) {
-            names.push(group.0);
+    for group in Group::all()?.into_iter().chain(tasks) {
+        match group.policy() {
+            Ok(Some(other)) if other == *policy => names.push(group.0),
+            // One that goes meanwhile.
+            Err(e) if e.kind != Kind::NotFound => return Err(e),
+            _ => {}
         }
     }
     Ok(names)
@@ -157,8 +213,13 @@ impl PolicyCommand {
         match self {
             Self::Ls => ls(out),
             Self::Show { name } => show(out, &Policy::named(&name)?),
-            Self::Set { name, file, log } => set(out, Policy(name), &file, log),
-            Self::Edit { name } => edit(out, &Policy::named(&name)?),
+            Self::Set {
+                name,
+                file,
+                log,
+                force,
+            } => set(out, Policy(name), &file, log, force),
+            Self::Edit { name, force } => edit(out, &Policy::named(&name)?, force),
             Self::Diff { name, other } => diff(out, &Policy::named(&name)?, &other),
             Self::Rm { names } => rm(out, &names),
         }
@@ -168,14 +229,11 @@ impl PolicyCommand {
 fn ls(out: Output) -> Result<End> {
     let mut rows = Vec::new();
     for policy in Policy::all()? {
-        let hits = hits(&policy)?;
-        rows.push(Row {
-            mode: policy.get("mode")?,
-            lines: hits.len(),
-            hits: hits.iter().map(|(hits, _)| hits).sum(),
-            groups: groups_under(&policy)?,
-            policy: policy.0,
-        });
+        match Row::new(policy) {
+            // It goes meanwhile.
+            Err(e) if e.kind == Kind::NotFound => {}
+            row => rows.push(row?),
+        }
     }
     out.print(&Rows(rows));
     Ok(End::Good)
@@ -192,7 +250,7 @@ fn show(out: Output, policy: &Policy) -> Result<End> {
     Ok(End::Good)
 }
 
-fn set(out: Output, policy: Policy, file: &Path, log: bool) -> Result<End> {
+fn set(out: Output, policy: Policy, file: &Path, log: bool, force: ForceArgs) -> Result<End> {
     let what = file.display().to_string();
     let rules = text::read(file).trying(what.as_str())?;
     let is_new = !policy.exists();
@@ -204,76 +262,23 @@ fn set(out: Output, policy: Policy, file: &Path, log: bool) -> Result<End> {
             format!("the policy {} is there, and enforced", policy.0),
         )
         .help(format!("have it log: slowctl mode {} log", policy.0)));
+    } else if !force.force {
+        guard::enforced_policy(&policy)?;
     }
     let written = (|| {
         if is_new && log {
             policy.set_mode("log")?;
         }
+        let _lock = policy.lock()?;
         let written = policy.set_rules(&what, &rules);
         written.map_err(|refusal| refusal.into_error(&what))
     })();
     if is_new && written.is_err() {
         let _ = policy.remove();
     }
-    out.print(&Changed {
-        warnings: written?,
-        groups: groups_under(&policy)?,
-        done: if is_new { "made" } else { "rules replaced" }.into(),
-        policy: policy.0,
-    });
+    let done = if is_new { "made" } else { "rules replaced" };
+    out.print(&Changed::new(policy, done, written?));
     Ok(End::Good)
-}
-
-fn edit(out: Output, policy: &Policy) -> Result<End> {
-    let failed = || "a file for the editor".to_string();
-    let before = policy.get("rules")?;
-    let mut file = tempfile::Builder::new()
-        .prefix(&format!("{}-", policy.0))
-        .suffix(".rules")
-        .tempfile()
-        .trying(failed())?;
-    writeln!(file, "{before}").trying(failed())?;
-    let editor = ["VISUAL", "EDITOR"]
-        .into_iter()
-        .find_map(|name| env::var(name).ok().filter(|editor| !editor.is_empty()))
-        .unwrap_or("vi".into());
-    // As others do: the variable may have options in it.
-    let status = Command::new("sh")
-        .args(["-c", &format!("{editor} \"$1\""), "sh"])
-        .arg(file.path())
-        .status()
-        .trying(editor.as_str())?;
-    if !status.success() {
-        return Err(Error::new(Kind::Failed, format!("{editor}: {status}"))
-            .help("the rules are as they were"));
-    }
-    let rules = text::read(file.path()).trying(failed())?;
-    if rules == format!("{before}\n").into_bytes() {
-        out.note("The rules are as they were.");
-        return Ok(End::Good);
-    }
-    let what = file.path().display().to_string();
-    match policy.set_rules(&what, &rules) {
-        Ok(warnings) => {
-            out.print(&Changed {
-                policy: policy.0.clone(),
-                done: "rules replaced".into(),
-                groups: groups_under(policy)?,
-                warnings,
-            });
-            Ok(End::Good)
-        }
-        Err(refusal) => {
-            // What was typed is not to be lost.
-            let kept = file.keep().is_ok();
-            let error = refusal.into_error(&what);
-            Err(if kept {
-                error.help(format!("mend them: slowctl policy set {} {what}", policy.0))
-            } else {
-                error
-            })
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -389,13 +394,13 @@ fn rm(out: Output, names: &[String]) -> Result<End> {
             Err(error) => errors.push(error),
         }
     }
-    if removed.is_empty() && !errors.is_empty() {
+    if let (true, [_]) = (removed.is_empty(), errors.as_slice()) {
         return Err(errors.remove(0));
     }
-    let end = if errors.is_empty() {
-        End::Good
-    } else {
-        End::Bad(Kind::Partial)
+    let end = match errors.first().map(|first| first.kind) {
+        None => End::Good,
+        Some(kind) if removed.is_empty() && errors.iter().all(|e| e.kind == kind) => End::Bad(kind),
+        Some(_) => End::Bad(Kind::Partial),
     };
     out.print(&Removed { removed, errors });
     Ok(end)
@@ -413,6 +418,8 @@ pub struct ModeArgs {
     #[arg(value_name = "NAME")]
     name: String,
     mode: Mode,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 impl ModeArgs {
@@ -423,13 +430,11 @@ impl ModeArgs {
             Mode::Log => "log",
             Mode::Enforce => "enforce",
         };
+        if let (Mode::Enforce, false) = (self.mode, self.force.force) {
+            guard::policy(&policy)?;
+        }
         policy.set_mode(mode)?;
-        out.print(&Changed {
-            groups: groups_under(&policy)?,
-            policy: policy.0,
-            done: format!("mode {mode}"),
-            warnings: Vec::new(),
-        });
+        out.print(&Changed::new(policy, format!("mode {mode}"), Vec::new()));
         Ok(End::Good)
     }
 }
