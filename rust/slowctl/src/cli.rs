@@ -10,10 +10,11 @@ use crate::{
     doctor::DoctorArgs,
     error::{End, Error, Kind, Result, Trying},
     explain::ExplainArgs,
-    list::{LsArgs, ShowArgs, StatusArgs},
+    list::{LsArgs, StatusArgs},
     output::Output,
     policy::{ModeArgs, PolicyCommand},
     run::{JoinAndExecArgs, RunArgs},
+    show::ShowArgs,
 };
 use anstream::ColorChoice;
 use clap::{error::ErrorKind, CommandFactory, Parser, Subcommand, ValueEnum};

@@ -4,11 +4,9 @@
 
 use crate::{
     cgroup,
-    error::{End, Error, Result},
+    error::{End, Kind, Result},
     module::{self, Counter, Group, Policy},
-    output::{table, Output},
-    target::{Target, TargetArgs},
-    task::Task,
+    output::{plain, table, Output},
 };
 use serde::{ser::SerializeMap, Serialize, Serializer};
 use std::fmt;
@@ -25,6 +23,39 @@ struct Row {
     enabled: bool,
     members: Vec<i32>,
     cgroups: Vec<String>,
+    /// It has a policy, and nobody is in it, nor can come by a cgroup.
+    deserted: bool,
+}
+
+impl Row {
+    fn new(group: Group, of_cgroups: &[(cgroup::Cgroup, String)]) -> Result<Self> {
+        let policy = group.policy()?;
+        let members = group.members()?;
+        let cgroups = of_cgroups.iter().filter(|(_, name)| *name == group.0);
+        let cgroups: Vec<String> = cgroups.map(|(cgroup, _)| cgroup.name.clone()).collect();
+        Ok(Self {
+            deserted: policy.is_some() && members.is_empty() && cgroups.is_empty(),
+            mode: mode_of(policy.as_ref()),
+            policy: policy.map(|policy| policy.0),
+            enabled: group.get("enabled")? == "1",
+            members,
+            cgroups,
+            group: group.0,
+        })
+    }
+}
+
+/// The groups; one that goes meanwhile is left out.
+fn rows() -> Result<Vec<Row>> {
+    let of_cgroups = cgroup::with_groups().unwrap_or_default();
+    let mut rows = Vec::new();
+    for group in Group::all()? {
+        match Row::new(group, &of_cgroups) {
+            Err(e) if e.kind == Kind::NotFound => {}
+            row => rows.push(row?),
+        }
+    }
+    Ok(rows)
 }
 
 #[derive(Serialize)]
@@ -42,7 +73,7 @@ struct Single {
     enabled: bool,
 }
 
-fn mode_of(policy: Option<&Policy>) -> Option<String> {
+pub fn mode_of(policy: Option<&Policy>) -> Option<String> {
     policy.and_then(|policy| policy.get("mode").ok())
 }
 
@@ -64,7 +95,7 @@ impl fmt::Display for List {
                     false => "off".into(),
                 },
                 row.members.len().to_string(),
-                or_dash(row.cgroups.first()),
+                plain(&or_dash(row.cgroups.first())),
             ]
         });
         let tasks = self.tasks.iter().map(|task| {
@@ -80,27 +111,22 @@ impl fmt::Display for List {
             ]
         });
         let header = ["GROUP", "POLICY", "MODE", "TASKS", "CGROUP"];
-        f.write_str(&table(&header, rows.chain(tasks)))
+        f.write_str(&table(&header, rows.chain(tasks)))?;
+        for row in self.groups.iter().filter(|row| row.deserted) {
+            let group = &row.group;
+            writeln!(
+                f,
+                "{group} has a policy, and nobody is in it: has its service been restarted?"
+            )?;
+        }
+        Ok(())
     }
 }
 
 impl LsArgs {
     pub fn run(self, out: Output) -> Result<End> {
         module::require()?;
-        let of_cgroups = cgroup::with_groups().unwrap_or_default();
-        let mut groups = Vec::new();
-        for group in Group::all()? {
-            let policy = group.policy()?;
-            let cgroups = of_cgroups.iter().filter(|(_, name)| *name == group.0);
-            groups.push(Row {
-                mode: mode_of(policy.as_ref()),
-                policy: policy.map(|policy| policy.0),
-                enabled: group.get("enabled")? == "1",
-                members: group.members()?,
-                cgroups: cgroups.map(|(cgroup, _)| cgroup.name.clone()).collect(),
-                group: group.0,
-            });
-        }
+        let groups = rows()?;
         let mut tasks = Vec::new();
         for tid in module::tasks()? {
             // It may have exited.
@@ -120,88 +146,12 @@ impl LsArgs {
     }
 }
 
-/// Show groups, policies and counters, and what else judges the calls of tasks
-#[derive(clap::Args)]
-pub struct ShowArgs {
-    /// A group
-    #[arg(value_name = "GROUP", group = "targets")]
-    group: Option<String>,
-    #[command(flatten)]
-    targets: TargetArgs,
-}
-
-#[derive(Serialize)]
-struct Shown {
-    target: String,
-    /// The first thread of a process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<Task>,
-    /// How often a task was kept out of the group that the cgroup names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kept_out: Option<u64>,
-    group: Option<GroupShown>,
-}
-
-#[derive(Serialize)]
-struct GroupShown {
-    name: String,
-    policy: Option<String>,
-    mode: Option<String>,
-    follow: Option<String>,
-    enabled: bool,
-    exit_path: String,
-    members: Vec<i32>,
-    cgroups: Vec<String>,
-    #[serde(serialize_with = "as_map")]
-    counters: Vec<Counter>,
-    /// The rules, with how often each has decided.
-    rules: Vec<(u64, String)>,
-}
-
-fn as_map<S: Serializer>(counters: &[Counter], to: S) -> std::result::Result<S::Ok, S::Error> {
+pub fn as_map<S: Serializer>(counters: &[Counter], to: S) -> std::result::Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(counters.len()))?;
     for (name, value) in counters {
         map.serialize_entry(name, value)?;
     }
     map.end()
-}
-
-impl GroupShown {
-    fn of_group(group: &Group) -> Result<Self> {
-        let policy = group.policy()?;
-        let of_cgroups = cgroup::with_groups().unwrap_or_default();
-        let cgroups = of_cgroups.into_iter().filter(|(_, name)| *name == group.0);
-        Ok(Self {
-            name: group.0.clone(),
-            mode: mode_of(policy.as_ref()),
-            rules: policy.as_ref().map(hits).transpose()?.unwrap_or_default(),
-            policy: policy.map(|policy| policy.0),
-            follow: Some(group.get("follow")?),
-            enabled: group.get("enabled")? == "1",
-            exit_path: group.get("exit_path")?,
-            members: group.members()?,
-            cgroups: cgroups.map(|(cgroup, _)| cgroup.name).collect(),
-            counters: group.counters()?,
-        })
-    }
-
-    /// A task that was attached by itself.
-    fn of_task(tid: i32) -> Result<Self> {
-        let policy = module::get_of_task(tid, "policy")?;
-        let policy = (policy != module::NONE).then_some(Policy(policy));
-        Ok(Self {
-            name: tid.to_string(),
-            mode: mode_of(policy.as_ref()),
-            rules: policy.as_ref().map(hits).transpose()?.unwrap_or_default(),
-            policy: policy.map(|policy| policy.0),
-            follow: None,
-            enabled: module::get_of_task(tid, "enabled")? == "1",
-            exit_path: module::get_of_task(tid, "exit_path")?,
-            members: vec![tid],
-            cgroups: Vec::new(),
-            counters: module::counters_of_task(tid)?,
-        })
-    }
 }
 
 /// How often each line of a policy has decided.
@@ -212,132 +162,6 @@ pub fn hits(policy: &Policy) -> Result<Vec<(u64, String)>> {
         Some((number.parse().ok()?, rule.into()))
     };
     Ok(text.lines().filter_map(line).collect())
-}
-
-#[derive(Serialize)]
-#[serde(transparent)]
-struct AllShown(Vec<Shown>);
-
-impl fmt::Display for AllShown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, shown) in self.0.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            writeln!(f, "{shown}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.target)?;
-        if let Some(task) = &self.task {
-            let filters = match task.seccomp {
-                "filter" => format!("{} filters", task.seccomp_filters),
-                other => other.into(),
-            };
-            write!(f, "\n  seccomp      {filters}")?;
-            write!(
-                f,
-                "\n  no_new_privs {}",
-                if task.no_new_privs { "yes" } else { "no" }
-            )?;
-            if task.tracer != 0 {
-                write!(f, "\n  tracer       {}", task.tracer)?;
-            }
-        }
-        if let Some(kept_out @ 1..) = self.kept_out {
-            write!(f, "\n  kept out     {kept_out}")?;
-        }
-        let Some(group) = &self.group else {
-            return write!(f, "\n  group        none");
-        };
-        if self.task.is_some() || self.target != format!("group {}", group.name) {
-            write!(f, "\n  group        {}", group.name)?;
-        }
-        match (&group.policy, &group.mode) {
-            (Some(policy), Some(mode)) => write!(f, "\n  policy       {policy}, mode {mode}")?,
-            _ => write!(f, "\n  policy       none")?,
-        }
-        if !group.enabled {
-            write!(f, "\n  enabled      no")?;
-        }
-        if let Some(follow) = &group.follow {
-            write!(f, "\n  follow       {follow}")?;
-        }
-        if group.exit_path != "auto" {
-            write!(f, "\n  exit_path    {}", group.exit_path)?;
-        }
-        for cgroup in &group.cgroups {
-            write!(f, "\n  cgroup       {cgroup}")?;
-        }
-        let members: Vec<String> = group.members.iter().take(16).map(i32::to_string).collect();
-        let more = if group.members.len() > 16 { " ..." } else { "" };
-        let (number, members) = (group.members.len(), members.join(" "));
-        write!(f, "\n  tasks        {number}: {members}{more}")?;
-        let counted = group.counters.iter().filter(|(_, value)| *value > 0);
-        let counted: Vec<String> = counted
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
-        write!(f, "\n  counters     {}", counted.join(", "))?;
-        for (hits, rule) in &group.rules {
-            write!(f, "\n  {hits:>10}   {rule}")?;
-        }
-        Ok(())
-    }
-}
-
-impl ShowArgs {
-    pub fn run(self, out: Output) -> Result<End> {
-        if self.group.is_none() {
-            self.targets.require()?;
-        }
-        module::require()?;
-        if let Some(name) = self.group {
-            let group = Group(name.clone());
-            if !group.exists() {
-                return Err(Error::not_found(format!("there is no group '{name}'"))
-                    .help("see what there is: slowctl ls"));
-            }
-            out.print(&AllShown(vec![Shown {
-                target: format!("group {name}"),
-                task: None,
-                kept_out: None,
-                group: Some(GroupShown::of_group(&group)?),
-            }]));
-            return Ok(End::Good);
-        }
-        let mut all = Vec::new();
-        for target in self.targets.find()? {
-            let (task, kept_out) = match &target {
-                Target::Process(held) | Target::Thread(held) => (Task::new(held.id), None),
-                Target::Cgroup(cgroup) => (None, cgroup.kept_out()),
-            };
-            let group = match target.group()? {
-                Some(group) if group.exists() => Some(GroupShown::of_group(&group)?),
-                Some(group) => match group.0.parse() {
-                    Ok(tid) if module::tasks()?.contains(&tid) => Some(GroupShown::of_task(tid)?),
-                    _ => {
-                        return Err(Error::not_found(format!(
-                            "{target} is in the group {} of another handler",
-                            group.0
-                        )))
-                    }
-                },
-                None => None,
-            };
-            all.push(Shown {
-                target: target.to_string(),
-                task,
-                kept_out,
-                group,
-            });
-        }
-        out.print(&AllShown(all));
-        Ok(End::Good)
-    }
 }
 
 /// Say whether the module is on, and what it has done
@@ -352,6 +176,8 @@ struct Status {
     fastpath: String,
     policies: usize,
     groups: usize,
+    /// The groups that have a policy, and nobody who is or comes under it.
+    deserted: Vec<String>,
     tasks: usize,
     #[serde(serialize_with = "as_map")]
     counters: Vec<Counter>,
@@ -370,6 +196,13 @@ impl fmt::Display for Status {
         }
         writeln!(f, "policies   {}", self.policies)?;
         writeln!(f, "groups     {}, with {} tasks", self.groups, self.tasks)?;
+        if !self.deserted.is_empty() {
+            let deserted = self.deserted.join(" ");
+            writeln!(
+                f,
+                "deserted   {deserted}: under a policy, with nobody in it"
+            )?;
+        }
         let counted = self.counters.iter().filter(|(_, value)| *value > 0);
         let counted: Vec<String> = counted
             .map(|(name, value)| format!("{name} {value}"))
@@ -381,18 +214,17 @@ impl fmt::Display for Status {
 impl StatusArgs {
     pub fn run(self, out: Output) -> Result<End> {
         module::require()?;
-        let groups = Group::all()?;
-        let mut tasks = module::tasks()?.len();
-        for group in &groups {
-            tasks += group.members()?.len();
-        }
+        let groups = rows()?;
+        let of_groups: usize = groups.iter().map(|row| row.members.len()).sum();
+        let deserted = groups.iter().filter(|row| row.deserted);
         out.print(&Status {
             enabled: module::get("enabled")? == "1",
             force_all: module::get("force_all")? == "1",
             fastpath: module::get("fastpath")?,
             policies: Policy::all()?.len(),
+            deserted: deserted.map(|row| row.group.clone()).collect(),
             groups: groups.len(),
-            tasks,
+            tasks: of_groups + module::tasks()?.len(),
             counters: module::totals()?,
         });
         Ok(End::Good)

@@ -27,6 +27,7 @@ mod policy;
 mod rules;
 mod run;
 mod setup;
+mod show;
 mod signals;
 mod sim;
 mod target;
