@@ -66,7 +66,10 @@ fn groups(is_meant: impl Fn(&Group) -> bool) -> Result<()> {
         let group = group.filter(|group| group != module::NONE).map(Group);
         if let Some(group) = group.filter(&is_meant) {
             let who = in_words(pid);
-            return Err(error(format!("the group {} has {who} in it", group.0)));
+            return Err(error(format!(
+                "the group {} is also that of {who}",
+                group.0
+            )));
         }
     }
     Ok(())
@@ -78,7 +81,11 @@ pub fn group(group: &Group) -> Result<()> {
 
 /// Whoever is needed must not be under this policy.
 pub fn policy(policy: &Policy) -> Result<()> {
-    groups(|group| group.policy().is_ok_and(|other| other.as_ref() == Some(policy)))
+    groups(|group| {
+        group
+            .policy()
+            .is_ok_and(|other| other.as_ref() == Some(policy))
+    })
 }
 
 /// The same, of one that is enforced: another does nothing yet.
