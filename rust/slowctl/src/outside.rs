@@ -9,7 +9,7 @@ use crate::{
     task::{self, Task},
 };
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, thread};
 
 /// Whom a cgroup's group does not have.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +35,21 @@ struct Other {
     group: String,
 }
 
+impl Outsider {
+    /// A task, if it is in a cgroup, and in another group than that.
+    fn find(tid: i32, cgroup: &Cgroup, group: &Group) -> Option<Self> {
+        let task = Task::new(tid)?;
+        let other = task.group?;
+        // Looked at later: then it had not begun to exit, or left the cgroup, before.
+        let is_in = other == group.0 || task::makes_no_calls(tid);
+        (!is_in && cgroup.contains(tid)).then(|| Self {
+            tid,
+            name: task.name,
+            group: (other != NONE).then_some(other),
+        })
+    }
+}
+
 impl Outside {
     /// Of a cgroup that names a group, and had counted so many that were kept out before.
     pub fn of(cgroup: &Cgroup, group: &Group, kept_out_before: Option<u64>) -> Self {
@@ -51,18 +66,24 @@ impl Outside {
                     group: other,
                 }));
             }
-            let outsiders = below.tasks().into_iter().filter_map(|tid| {
-                let task = Task::new(tid)?;
-                let other = task.group?;
-                // Looked at later: then it had not begun to exit, or left the cgroup, before.
-                let is_in = other == group.0 || task::makes_no_calls(tid);
-                (!is_in && cgroup.contains(tid)).then(|| Outsider {
-                    tid,
-                    name: task.name,
-                    group: (other != NONE).then_some(other),
-                })
-            });
+            let outsiders = below.tasks().into_iter();
+            let outsiders = outsiders.filter_map(|tid| Outsider::find(tid, cgroup, group));
             outside.tasks.extend(outsiders);
+        }
+        // A task that is being made is listed a moment before it is in the group.
+        for _ in 0..task::LOOKS {
+            if outside
+                .tasks
+                .iter()
+                .all(|outsider| outsider.group.is_some())
+            {
+                break;
+            }
+            thread::sleep(task::LOOK);
+            let tids: Vec<i32> = outside.tasks.iter().map(|outsider| outsider.tid).collect();
+            let tasks = tids.into_iter();
+            let tasks = tasks.filter_map(|tid| Outsider::find(tid, cgroup, group));
+            outside.tasks = tasks.collect();
         }
         let kept_out = cgroup.kept_out().zip(kept_out_before);
         outside.kept_out = kept_out.map_or(0, |(now, before)| now.saturating_sub(before));

@@ -140,28 +140,26 @@ impl Target {
 
     /// The same, and those that are in none, with who is in which.
     pub fn parts(&self) -> Result<Vec<(String, Option<Group>)>> {
-        let tids = match self {
+        let held = match self {
             Self::Cgroup(cgroup) => {
                 cgroup::require(cgroup)?;
                 let group = cgroup.effective_group()?.map(|(_, name)| Group(name));
                 return Ok(vec![(self.to_string(), group)]);
             }
-            Self::Process(held) => task::threads_of(held.id),
-            Self::Thread(held) => vec![held.id],
+            Self::Process(held) | Self::Thread(held) => held,
         };
-        let mut parts: Vec<(Vec<String>, Option<Group>)> = Vec::new();
-        for tid in tids {
-            let Some(name) = Task::new(tid).and_then(|task| task.group) else {
-                continue;
-            };
-            let group = (name != NONE).then_some(Group(name));
-            if group.is_none() && task::makes_no_calls(tid) {
-                continue;
+        let tids = || match self {
+            Self::Process(_) => task::threads_of(held.id),
+            _ => vec![held.id],
+        };
+        let mut parts = by_group(tids());
+        // A thread that is being made is there a moment before it is in the group.
+        for _ in 0..task::LOOKS {
+            if parts.len() < 2 || parts.iter().all(|part| part.1.is_some()) {
+                break;
             }
-            match parts.iter_mut().find(|part| part.1 == group) {
-                Some(part) => part.0.push(tid.to_string()),
-                None => parts.push((vec![tid.to_string()], group)),
-            }
+            std::thread::sleep(task::LOOK);
+            parts = by_group(tids());
         }
         if self.is_gone() {
             return Err(Error::not_found(format!("{self} is gone")));
@@ -180,6 +178,25 @@ impl Target {
             Self::Cgroup(cgroup) => !cgroup.path.exists(),
         }
     }
+}
+
+/// Tasks by the groups that they are in, as far as they make calls.
+fn by_group(tids: Vec<i32>) -> Vec<(Vec<String>, Option<Group>)> {
+    let mut parts: Vec<(Vec<String>, Option<Group>)> = Vec::new();
+    for tid in tids {
+        let Some(name) = Task::new(tid).and_then(|task| task.group) else {
+            continue;
+        };
+        let group = (name != NONE).then_some(Group(name));
+        if group.is_none() && task::makes_no_calls(tid) {
+            continue;
+        }
+        match parts.iter_mut().find(|part| part.1 == group) {
+            Some(part) => part.0.push(tid.to_string()),
+            None => parts.push((vec![tid.to_string()], group)),
+        }
+    }
+    parts
 }
 
 /// A pidfd of a thread.

@@ -10,10 +10,15 @@ use std::{
     fmt, fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub const CAP_SYS_PTRACE: u32 = 19;
 pub const CAP_SYS_ADMIN: u32 = 21;
+
+/// How often it is looked whether a task is in no group still, and how long before.
+pub const LOOKS: u32 = 10;
+pub const LOOK: Duration = Duration::from_millis(10);
 
 /// The kernel keeps so many bytes of a name.
 const MAX_COMM: usize = 15;
