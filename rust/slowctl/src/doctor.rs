@@ -132,13 +132,7 @@ fn fastpath() -> Option<Finding> {
             "switched off by syscall_fastpath=off",
             "boot without the parameter",
         ),
-        "fred" => ("the CPU enters the kernel by FRED, which has its own", ""),
         "xen" => ("this is a Xen PV guest", ""),
-        "context-tracking" => ("the context of tasks is tracked", "boot without nohz_full="),
-        "kstack-offset" => (
-            "randomize_kstack_offset is on",
-            "boot with randomize_kstack_offset=off, if that is acceptable",
-        ),
         "rseq-debug" => (
             "rseq_debug is on",
             "echo 0 > /sys/kernel/debug/rseq/debug, or boot without rseq_debug=",
