@@ -33,7 +33,8 @@
  *    an instruction that was just executed in user space, so it is canonical.
  *    System calls in which somebody may write the registers of the task have
  *    a qualifier in syscall_64.tbl. ERETU restores whatever pt_regs has.
- *  - IBRS, untraining and the branch history are done before. What mitigations
+ *  - IBRS, untraining and the branch history are done before; with FRED there is
+ *    nothing to be done. What mitigations
  *    there are at exit is done in syscall_return_via_sysret, or here.
  */
 #ifdef CONFIG_X86_SYSCALL_FASTPATH
@@ -146,7 +147,6 @@
 
 .Lfastpath_slow_return:
 	movq	%rax, RAX(%rsp)
-	sti
 	movq	%rsp, %rdi
 	call	syscall_64_slow_return	/* returns with IRQs disabled */
 	jmp	\exit
@@ -269,8 +269,7 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 	jne	.Lfastpath_slow_return
 .Lfastpath_no_ibpb:
 #ifdef CONFIG_CONTEXT_TRACKING_USER
-	ALTERNATIVE "", __stringify(movl $CONTEXT_TRACKING_USER, %edi; call __ct_user_enter), \
-		X86_FEATURE_SYSCALL_FAST_TRACKING
+	ALTERNATIVE "", "call syscall_64_track_exit", X86_FEATURE_SYSCALL_FAST_TRACKING
 #endif
 	ALTERNATIVE "jmp syscall_return_via_sysret", \
 		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
@@ -295,9 +294,10 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 .macro DEFINE_FRED_SYSCALL exit:req
 SYM_CODE_START_LOCAL(fred_syscall)
 	UNWIND_HINT_REGS
-	movq	RAX(%rsp), %rsi
-	movq	%rsi, ORIG_RAX(%rsp)
+	movq	RAX(%rsp), %rax
+	movq	%rax, ORIG_RAX(%rsp)
 	movq	$-ENOSYS, RAX(%rsp)
+	movslq	%eax, %rsi
 	SYSCALL_FASTPATH exit=\exit fred=1
 	call	do_syscall_64
 	jmp	\exit
