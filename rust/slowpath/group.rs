@@ -88,16 +88,16 @@ struct Settings {
 /// What there may be to each exit, by bits that no class of exit work has.
 mod at_exit {
     /// It is by IRET.
-    pub(super) const IRET: u32 = 1 << 31;
+    pub(super) const IRET: u32 = 1 << 30;
     /// The time is counted.
-    pub(super) const LATENCY: u32 = 1 << 30;
+    pub(super) const LATENCY: u32 = 1 << 29;
 }
 
 const _: () = {
     let mut i = 0;
     while i < ExitClass::ALL.len() {
         // CAST: The number of the class is its bit's.
-        assert!((ExitClass::ALL[i] as u32) < 30);
+        assert!((ExitClass::ALL[i] as u32) < 29);
         i += 1;
     }
 };
@@ -378,17 +378,31 @@ impl GroupData {
         // One comparison for all that there may be, and one that costs the same whether failures
         // are counted or not.
         let special = exit.work().bits() | self.at_exit.get();
-        // CAST: The lower half is what is compared.
-        let is_quick = || exit.raw_result() as u32 <= self.quick_results.get();
-        if special == 0 && is_quick() {
+        if special == 0 && self.is_quick(&exit) {
             self.stats.count(Event::Sysret);
             return ExitPath::Auto;
         }
-        if special == at_exit::IRET && is_quick() {
-            self.stats.count(Event::Iret);
-            return ExitPath::Iret;
+        if special == at_exit::IRET {
+            return self.exit_by_iret(exit);
         }
         self.exit_specially(exit, special)
+    }
+
+    #[inline(always)]
+    fn is_quick(&self, exit: &Exit<'_>) -> bool {
+        // CAST: The lower half is what is compared.
+        exit.raw_result() as u32 <= self.quick_results.get()
+    }
+
+    /// Apart, that it is not looked at before what is usual.
+    #[cold]
+    #[inline(never)]
+    fn exit_by_iret(&self, exit: Exit<'_>) -> ExitPath {
+        if !self.is_quick(&exit) {
+            return self.exit_specially(exit, at_exit::IRET);
+        }
+        self.stats.count(Event::Iret);
+        ExitPath::Iret
     }
 
     /// By value, and at the end, so that nothing has to be kept for it.
