@@ -68,7 +68,7 @@ pub(crate) use {
     action::{Change, Poke},
     build::MAX_COUNTERS,
     calls::Calls,
-    names::{errno_name, signal_name, syscall_name_of, syscall_number_of},
+    names::{errno_name, errno_number, signal_name, syscall_name_of, syscall_number_of},
     parse::MAX_LINE,
     report::MAX_MISTAKES, //
 };

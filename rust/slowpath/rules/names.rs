@@ -82,7 +82,7 @@ pub(crate) fn errno_name(errno: u16) -> Option<&'static str> {
     name(ERRNOS, errno)
 }
 
-pub(super) fn errno_number(name: &str) -> Option<u16> {
+pub(crate) fn errno_number(name: &str) -> Option<u16> {
     number(ERRNOS, name)
 }
 
