@@ -10,6 +10,7 @@ use crate::{
     doctor::DoctorArgs,
     error::{End, Error, Kind, Result, Trying},
     explain::ExplainArgs,
+    import::{ExportArgs, ImportArgs},
     list::{LsArgs, StatusArgs},
     output::Output,
     policy::{ModeArgs, PolicyCommand},
@@ -81,6 +82,8 @@ enum Command {
     Explain(ExplainArgs),
     Check(CheckArgs),
     Sim(SimArgs),
+    Import(ImportArgs),
+    Export(ExportArgs),
     /// Print a script by which a shell completes commands
     Completions {
         shell: Shell,
@@ -112,6 +115,8 @@ impl Command {
             Self::Explain(args) => args.run(out),
             Self::Check(args) => args.run(out),
             Self::Sim(args) => args.run(out),
+            Self::Import(args) => args.run(out),
+            Self::Export(args) => args.run(out),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "slowctl", &mut script);

@@ -14,6 +14,7 @@ mod effect;
 mod error;
 mod explain;
 mod guard;
+mod import;
 mod list;
 mod lookup;
 mod membership;
@@ -21,6 +22,7 @@ mod module;
 mod output;
 mod outside;
 mod policy;
+mod profile;
 // The same files as in the kernel.
 #[path = "../../slowpath/rules/mod.rs"]
 #[allow(dead_code, unused_imports)]
