@@ -46,6 +46,9 @@ test-all:	## Run all tests, for some hours; ARGS=--resume goes on after what has
 test-rules: $(B)/series.stamp	## Run the tests of the rule engine, on the host
 	@scripts/test-rules
 
+test-profiles: $(B)/series.stamp	## Have libseccomp judge the rules that slowctl makes of profiles
+	@scripts/test-profiles
+
 fuzz-rules: $(B)/series.stamp	## Fuzz the parser of rules for ten minutes
 	@scripts/fuzz-rules
 
@@ -116,4 +119,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
