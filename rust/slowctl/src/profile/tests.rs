@@ -308,7 +308,7 @@ fn exported_rules() {
         "read delay 1s",
         "read errno EPERM when 2",
         "read arch i386 errno EPERM",
-        "socket errno EPERM\nread arg0 < -1 errno EPERM",
+        "socket errno EPERM\nkill arg0 < -1 errno EPERM",
         "3..5 errno EPERM",
         "default arch i386 errno EPERM",
     ] {
