@@ -293,18 +293,22 @@ fn is_faithful(alternatives: &[Alternative], abi: Abi) -> bool {
     }
 }
 
+/// The number by which a name counts for the highest one.
+pub fn number_for_runc(name: &str, abi: Abi) -> Option<u16> {
+    // To libseccomp those have numbers below 0.
+    let has_none = abi == Abi::I386 && multiplexer(name).is_some();
+    syscall_number_of(name, abi).filter(|_| !has_none)
+}
+
 /// The highest number that the profile names on an architecture, above which runc has ENOSYS.
 fn highest(filter: &Filter, abi: Abi) -> Option<u16> {
     if filter.default.is_permissive() || filter.above == Above::Default {
         return None;
     }
-    let numbers = filter.entries.iter().filter_map(|entry| {
-        // Those have numbers below 0.
-        let has_none = abi == Abi::I386 && multiplexer(&entry.name).is_some();
-        let number = syscall_number_of(&entry.name, abi);
-        number.filter(|_| !has_none)
-    });
-    let highest = numbers.max();
+    let names = filter.entries.iter();
+    let highest = names
+        .filter_map(|entry| number_for_runc(&entry.name, abi))
+        .max();
     // To runc 0 is none; those of x32 have a bit set.
     highest.filter(|highest| *highest > 0 || abi == Abi::X32)
 }

@@ -3,7 +3,8 @@
 //! Tests of single clauses. Whether libseccomp agrees is for selftests/profiles to say.
 
 use super::{
-    export, import, parse, parse_unit, Format, Given, Groups, Imported, Kernel, Mistake, Notes,
+    export, import, parse, parse_unit, Format, Given, Groups, Imported, Kernel, Loss, Mistake,
+    Notes,
 };
 use crate::rules::{Report, RuleSet};
 
@@ -304,6 +305,17 @@ fn exported_rules() {
     let (profile, losses) = export(&set("default allow\nptrace errno EPERM\n")).unwrap();
     assert_eq!(losses, []);
     assert_eq!(profile.syscalls().len(), 1);
+    // Neither is an audit record of a refusal asked for, nor an architecture of which all is killed.
+    let text =
+        "default errno EPERM\ndefault arch x86_64 above 300 errno ENOSYS\ndefault arch i386 kill_thread\n\
+        default arch x32 kill_thread\nread arch x86_64 u64(arg0) == 5 audit\n";
+    let (profile, losses) = export(&set(text)).unwrap();
+    assert_eq!(losses, []);
+    assert_eq!(profile.architectures.unwrap(), ["SCMP_ARCH_X86_64"]);
+    assert_eq!(profile.flags, None);
+    let (_, losses) = export(&set("socket errno EPERM")).unwrap();
+    let what = "on i386: 'errno EPERM' by the profile, 'allow' by the rules: socketcall";
+    assert_eq!(losses, [Loss(what.into())]);
     for text in [
         "read delay 1s",
         "read errno EPERM when 2",
