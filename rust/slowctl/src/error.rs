@@ -41,6 +41,9 @@ pub struct Error {
     /// Where rules are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Place>,
+    /// What cannot be said in other terms.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<String>,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -81,6 +84,7 @@ impl Error {
             message: message.into(),
             help: None,
             mistakes: Vec::new(),
+            losses: Vec::new(),
         }
     }
 

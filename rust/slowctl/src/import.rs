@@ -130,14 +130,8 @@ fn check_losses(file: &str, losses: &[Loss], lossy: bool, out: Output) -> Result
         }
         return Ok(losses);
     }
-    let places = losses.into_iter().map(|reason| text::Place {
-        file: file.into(),
-        line: 0,
-        column: 0,
-        reason,
-    });
     let mut error = Error::new(Kind::Rules, format!("{file}: this cannot be said exactly"));
-    error.mistakes = places.collect();
+    error.losses = losses;
     Err(error.help("--lossy does it all the same, and lists what is lost"))
 }
 

@@ -107,6 +107,9 @@ impl Output {
         for mistake in &error.mistakes {
             let _ = writeln!(err, "{}", plain_lines(&mistake.to_string()));
         }
+        for loss in &error.losses {
+            let _ = writeln!(err, "{loss}");
+        }
         let word = coloured(BAD, "error:");
         let _ = writeln!(err, "{word} {}", plain_lines(&error.message));
         if let Some(help) = &error.help {
