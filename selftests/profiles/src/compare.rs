@@ -6,8 +6,8 @@ use crate::{
     bpf::{run, Data, Instruction},
     generate::{Chance, Kind},
     libseccomp::{
-        ACT_ALLOW, ACT_ERRNO, ACT_KILL_PROCESS, ACT_KILL_THREAD, ACT_LOG, ACT_TRAP, ARCH_X86,
-        ARCH_X86_64,
+        ACT_ALLOW, ACT_ERRNO, ACT_KILL_PROCESS, ACT_KILL_THREAD, ACT_LOG, ACT_TRAP, ARCH_X32,
+        ARCH_X86, ARCH_X86_64,
     },
     profile::{self, import, Capabilities, Format, Kernel, Loss, Mistake, Notes},
     rules::{syscall_name_of, Abi, Action, Call, Report, RuleSet},
@@ -22,8 +22,13 @@ const KERNEL: (u32, u32) = (6, 6);
 /// What came of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// So many calls were judged the same by both.
-    Same(usize),
+    Same {
+        /// How many calls were judged the same by both.
+        judged: usize,
+        /// Those that libseccomp's program judges otherwise, while the one that it makes of their
+        /// rules alone does not.
+        miscompiled: Vec<String>,
+    },
     /// Rules cannot say it.
     Refused(Vec<Loss>),
     /// libseccomp takes it no more than runc would.
@@ -159,21 +164,28 @@ pub fn compare(kind: Kind, profile: &Value, capabilities: &Capabilities, seed: u
         return Outcome::RefusedByLibseccomp;
     };
     let set = parse_rules(&text);
-    let judged = compare_calls(&set, &program, &boundaries(profile), seed, &|what| {
-        panic!("{what}\n{text}\n{profile:#}\n{capabilities:?}")
-    });
-    Outcome::Same(judged)
+    let mut alone =
+        |arch, call: &str| runc::build_for_call(profile, &given, arch, call, &mut scratch).ok();
+    compare_calls(
+        &set,
+        &program,
+        &mut alone,
+        &boundaries(profile),
+        seed,
+        &|what| panic!("{what}\n{text}\n{profile:#}\n{capabilities:?}"),
+    )
 }
 
 fn compare_calls(
     set: &RuleSet,
     program: &[Instruction],
+    alone: &mut dyn FnMut(u32, &str) -> Option<Vec<Instruction>>,
     boundaries: &BTreeMap<String, [Vec<u64>; 6]>,
     seed: u64,
     fail: &dyn Fn(String),
-) -> usize {
+) -> Outcome {
     let mut chance = Chance(seed);
-    let mut judged = 0;
+    let (mut judged, mut miscompiled) = (0, Vec::new());
     for abi in Abi::ALL {
         let (arch, bit) = match abi {
             Abi::X86_64 => (ARCH_X86_64, 0),
@@ -208,17 +220,30 @@ fn compare_calls(
                     arguments,
                 };
                 let (ours, theirs) = (returned(set, judgement.action), run(program, &data));
-                judged += 1;
-                if ours != theirs {
-                    fail(format!(
-                        "{} {name} {number} {arguments:x?}: {ours:#x} by rules, {theirs:#x} by libseccomp",
-                        abi.name()
-                    ));
+                if ours == theirs {
+                    judged += 1;
+                    continue;
+                }
+                let call = format!(
+                    "{} {name} {number} {arguments:x?}: {ours:#x} by rules, {theirs:#x} by libseccomp",
+                    abi.name()
+                );
+                let arch = if abi == Abi::X32 { ARCH_X32 } else { arch };
+                // A number without a name has no rules that could meet others.
+                let by_itself = Some(name).filter(|name| !name.is_empty());
+                let by_itself = by_itself.and_then(|name| alone(arch, name));
+                if by_itself.map(|program| run(&program, &data)) != Some(ours) {
+                    fail(call);
+                } else {
+                    miscompiled.push(call);
                 }
             }
         }
     }
-    judged
+    Outcome::Same {
+        judged,
+        miscompiled,
+    }
 }
 
 pub fn scratch_file() -> File {

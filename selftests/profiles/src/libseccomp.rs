@@ -52,6 +52,7 @@ extern "C" {
     fn seccomp_init(action: u32) -> *mut c_void;
     fn seccomp_release(filter: *mut c_void);
     fn seccomp_arch_add(filter: *mut c_void, arch: u32) -> c_int;
+    fn seccomp_arch_remove(filter: *mut c_void, arch: u32) -> c_int;
     fn seccomp_attr_set(filter: *mut c_void, attribute: c_int, value: u32) -> c_int;
     fn seccomp_syscall_resolve_name(name: *const c_char) -> c_int;
     fn seccomp_syscall_resolve_name_arch(arch: u32, name: *const c_char) -> c_int;
@@ -130,6 +131,17 @@ impl Filter {
             EEXIST => Ok(()),
             result => check(result),
         }
+    }
+
+    /// A filter for one architecture alone.
+    pub fn for_arch(default: u32, arch: u32) -> Result<Self, Refused> {
+        let mut filter = Self::new(default)?;
+        filter.add_arch(arch)?;
+        if arch != ARCH_X86_64 {
+            // SAFETY: By the type invariant, this is a filter of ours.
+            check(unsafe { seccomp_arch_remove(filter.0.as_ptr(), ARCH_X86_64) })?;
+        }
+        Ok(filter)
     }
 
     pub fn optimize(&mut self, level: u32) -> Result<(), Refused> {

@@ -123,22 +123,11 @@ fn arches(profile: &Value) -> Vec<u32> {
     words_of.into_iter().map(token).collect()
 }
 
-/// The program that a container gets.
-pub fn build(
-    profile: &Value,
-    given: &Given,
-    scratch: &mut File,
-) -> Result<Vec<Instruction>, Refused> {
-    let default = action(profile, "defaultAction", "defaultErrnoRet", "defaultErrno");
-    let arches = arches(profile);
-    let mut filter = Filter::new(default)?;
-    for arch in &arches {
-        filter.add_arch(*arch)?;
-    }
-    let chosen = list(profile, "syscalls")
-        .into_iter()
-        .filter(|rule| is_chosen(rule, given));
-    let rules: Vec<(&str, &Value)> = chosen
+/// The rules that are for a container, each with a name.
+fn chosen<'a>(profile: &'a Value, given: &Given) -> Vec<(&'a str, &'a Value)> {
+    let rules = list(profile, "syscalls").into_iter();
+    rules
+        .filter(|rule| is_chosen(rule, given))
         .flat_map(|rule| {
             let one = rule
                 .get("name")
@@ -147,7 +136,26 @@ pub fn build(
             let names = one.map_or_else(|| words(rule, "names"), |name| vec![name]);
             names.into_iter().map(move |name| (name, rule))
         })
-        .collect();
+        .collect()
+}
+
+fn default_of(profile: &Value) -> u32 {
+    action(profile, "defaultAction", "defaultErrnoRet", "defaultErrno")
+}
+
+/// The program that a container gets.
+pub fn build(
+    profile: &Value,
+    given: &Given,
+    scratch: &mut File,
+) -> Result<Vec<Instruction>, Refused> {
+    let default = default_of(profile);
+    let arches = arches(profile);
+    let mut filter = Filter::new(default)?;
+    for arch in &arches {
+        filter.add_arch(*arch)?;
+    }
+    let rules = chosen(profile, given);
     if rules.len() > 32 {
         filter.optimize(2)?;
     }
@@ -161,6 +169,45 @@ pub fn build(
     }
     program.extend(filter.export(scratch)?);
     Ok(program)
+}
+
+/// What libseccomp makes of the rules for one call, on one architecture, as if there were no others.
+pub fn build_for_call(
+    profile: &Value,
+    given: &Given,
+    arch: u32,
+    call: &str,
+    scratch: &mut File,
+) -> Result<Vec<Instruction>, Refused> {
+    let default = default_of(profile);
+    let mut filter = Filter::for_arch(default, arch)?;
+    let makes = |name: &str| match call {
+        // On i386 these make others, for which libseccomp has numbers of its own.
+        "socketcall" | "ipc" if arch == ARCH_X86 => {
+            let made = if call == "ipc" {
+                -224..=-200
+            } else {
+                -120..=-100
+            };
+            number_on(name, arch).is_some_and(|number| made.contains(&number))
+        }
+        _ => false,
+    };
+    for (name, rule) in chosen(profile, given) {
+        if name == call || makes(name) {
+            add(&mut filter, name, rule, default)?;
+        }
+    }
+    // A program that has rules for what other calls make, and nothing else, lacks an instruction.
+    let other = if default == ACT_ALLOW {
+        ACT_TRAP
+    } else {
+        ACT_ALLOW
+    };
+    for anchor in ["exit", "gettid"].into_iter().filter(|name| *name != call) {
+        filter.add(other, number(anchor).ok_or(Refused(-2))?, &[])?;
+    }
+    filter.export(scratch)
 }
 
 fn add(filter: &mut Filter, name: &str, rule: &Value, default: u32) -> Result<(), Refused> {

@@ -12,6 +12,9 @@ use crate::{
 use serde_json::Value;
 use std::{env, fs};
 
+/// How many of them may be such that libseccomp's program confuses what two calls' rules ask for.
+const MAX_MISCOMPILED_PERCENT: usize = 5;
+
 /// How many generated profiles have to be the same.
 const PROFILES: usize = 500;
 
@@ -77,7 +80,13 @@ fn check_profile(kind: Kind, path: &str) {
     let mut chance = Chance(seed());
     for set in sets(&mut chance) {
         match compare(kind, &profile, &set, chance.next()) {
-            Outcome::Same(calls) => assert!(calls > 3500, "{calls}"),
+            Outcome::Same {
+                judged,
+                miscompiled,
+            } => {
+                assert!(judged > 3500, "{judged}");
+                assert!(miscompiled.is_empty(), "{miscompiled:?}");
+            }
             other => panic!("{other:?} for {set:?}"),
         }
     }
@@ -125,6 +134,7 @@ fn generated_profiles() {
     let wanted = wanted.unwrap_or(PROFILES);
     let mut chance = Chance(seed());
     let (mut same, mut calls, mut refused, mut refused_by_libseccomp) = (0, 0, 0, 0);
+    let mut nr_miscompiled = 0;
     while same < wanted {
         let generated = generate::profile(&mut chance, &names);
         let some = |chance: &mut Chance| -> Capabilities {
@@ -133,10 +143,19 @@ fn generated_profiles() {
                 .filter(|_| chance.percent(50))
                 .collect()
         };
-        let mut is_same = true;
+        let (mut is_same, mut is_miscompiled) = (true, false);
         for set in [none(), all(), some(&mut chance)] {
             match compare(generated.kind, &generated.profile, &set, chance.next()) {
-                Outcome::Same(judged) => calls += judged,
+                Outcome::Same {
+                    judged,
+                    miscompiled,
+                } => {
+                    calls += judged;
+                    if let Some(call) = miscompiled.first() {
+                        println!("with rules for other calls: {call}");
+                        is_miscompiled = true;
+                    }
+                }
                 Outcome::Refused(losses) => {
                     // Where all rules with conditions do the same, nothing is contradicted.
                     // But by socketcall and ipc.
@@ -155,6 +174,7 @@ fn generated_profiles() {
         }
         if is_same {
             same += 1;
+            nr_miscompiled += usize::from(is_miscompiled);
         } else {
             refused += 1;
         }
@@ -162,7 +182,13 @@ fn generated_profiles() {
     println!(
         "{same} profiles are the same, by {calls} calls; {refused} others, {refused_by_libseccomp} of libseccomp's"
     );
-    assert!(refused < same, "too many profiles are refused");
+    println!("{nr_miscompiled} of {same} profiles: libseccomp's program for all calls differs from its program for one");
+    // Rules for the same calls meet often in these, as they do not in real ones.
+    assert!(refused < 2 * same, "too many profiles are refused");
+    assert!(
+        nr_miscompiled * 100 <= same * MAX_MISCOMPILED_PERCENT,
+        "too much is put down to libseccomp"
+    );
 }
 
 /// What is exported again means the same; only rules that are there twice may be written once.
@@ -189,10 +215,7 @@ fn exported_profiles() {
             continue;
         }
         let (oci, losses) = export(&parse_rules(&text)).unwrap();
-        // What only one architecture's numbers say is no profile's to say.
-        if !losses.is_empty() {
-            continue;
-        }
+        assert!(losses.is_empty(), "{losses:?}\n{text}");
         let oci = serde_json::to_value(oci).unwrap();
         let (again, losses) = to_rules(Kind::Oci, &oci, &none()).unwrap();
         assert!(losses.is_empty(), "{losses:?}");
@@ -206,5 +229,5 @@ fn exported_profiles() {
         exported += 1;
     }
     println!("{exported} profiles were exported");
-    assert!(exported >= 10, "{exported}");
+    assert!(exported >= 15, "{exported}");
 }
