@@ -5,7 +5,7 @@
 use crate::{
     error::{End, Error, Kind, Result, Trying},
     module::Policy,
-    output::{coloured, Output, WARN},
+    output::Output,
     profile::{self, Capabilities, Format, Given, Groups, Kernel, Loss, Mistake, Notes},
     target::{Target, TargetArgs},
     text::{self, Text},
@@ -126,7 +126,7 @@ fn check_losses(file: &str, losses: &[Loss], lossy: bool, out: Output) -> Result
     let losses: Vec<String> = losses.iter().map(|loss| loss.0.clone()).collect();
     if losses.is_empty() || lossy {
         for loss in &losses {
-            out.note(&format!("{} {loss}", coloured(WARN, "lost:")));
+            out.note(&format!("lost: {loss}"));
         }
         return Ok(losses);
     }
