@@ -12,8 +12,10 @@ use crate::{
     explain::ExplainArgs,
     import::{ExportArgs, ImportArgs},
     list::{LsArgs, StatusArgs},
+    merge::{DiffArgs, MergeArgs},
     output::Output,
     policy::{ModeArgs, PolicyCommand},
+    record::RecordArgs,
     run::{JoinAndExecArgs, RunArgs},
     show::ShowArgs,
 };
@@ -25,7 +27,7 @@ use std::{fs, io, path::PathBuf, process::ExitCode};
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done
-  1  it failed; something is missing (doctor); there is a difference (policy diff)
+  1  it failed; something is missing (doctor); there is a difference (diff, policy diff)
   2  the command line makes no sense
   3  not permitted: not root, or a security module is against it
   4  the module is not loaded, or the kernel or a file system is missing
@@ -80,6 +82,9 @@ enum Command {
     Allow(AllowArgs),
     Deny(DenyArgs),
     Explain(ExplainArgs),
+    Record(RecordArgs),
+    Merge(MergeArgs),
+    Diff(DiffArgs),
     Check(CheckArgs),
     Sim(SimArgs),
     Import(ImportArgs),
@@ -113,6 +118,9 @@ impl Command {
             Self::Allow(args) => args.run(out),
             Self::Deny(args) => args.run(out),
             Self::Explain(args) => args.run(out),
+            Self::Record(args) => args.run(out),
+            Self::Merge(args) => args.run(out),
+            Self::Diff(args) => args.run(out),
             Self::Check(args) => args.run(out),
             Self::Sim(args) => args.run(out),
             Self::Import(args) => args.run(out),

@@ -7,6 +7,7 @@ mod attach;
 mod cgroup;
 mod check;
 mod cli;
+mod counts;
 mod detach;
 mod doctor;
 mod edit;
@@ -15,14 +16,18 @@ mod error;
 mod explain;
 mod guard;
 mod import;
+mod lines;
 mod list;
 mod lookup;
 mod membership;
+mod merge;
 mod module;
 mod output;
 mod outside;
 mod policy;
 mod profile;
+mod record;
+mod recorded;
 // The same files as in the kernel.
 #[path = "../../slowpath/rules/mod.rs"]
 #[allow(dead_code, unused_imports)]
@@ -36,6 +41,7 @@ mod target;
 mod task;
 mod text;
 mod trial;
+mod watch;
 
 #[cfg(test)]
 mod tests;

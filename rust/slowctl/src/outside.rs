@@ -90,6 +90,15 @@ impl Outside {
         outside
     }
 
+    /// Without those that are in these groups.
+    pub fn besides(mut self, groups: &[Group]) -> Self {
+        let is_in = |name: &str| groups.iter().any(|group| group.0 == name);
+        let is_out = |other: &Outsider| !other.group.as_deref().is_some_and(is_in);
+        self.tasks.retain(is_out);
+        self.cgroups.retain(|other| !is_in(&other.group));
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.cgroups.is_empty() && self.kept_out == 0
     }
@@ -155,6 +164,10 @@ mod tests {
         assert!(said.contains("not thread 8 (a\\u{1b}): it is kept out"));
         assert!(said.contains("not the cgroup /a/b: it is in the group h"));
         assert!(said.contains("has kept out 1 tasks"));
+        let outside_of_all =
+            |outside: Outside| outside.besides(&[Group("g".into()), Group("h".into())]);
+        let mut outside = outside_of_all(outside);
+        assert!(outside.cgroups.is_empty() && outside.tasks.len() == 1);
         outside.tasks = (0..9).map(|tid| outsider(tid, None)).collect();
         assert!(outside.to_string().contains("and not 1 more threads"));
     }

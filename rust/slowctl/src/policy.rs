@@ -308,7 +308,7 @@ impl fmt::Display for Difference {
 }
 
 /// The canonical rules of a policy, or of a file.
-fn canonical(said: &str) -> Result<String> {
+pub fn canonical(said: &str) -> Result<String> {
     let policy = Policy(said.into());
     if policy.exists() {
         return Ok(policy.get("rules")? + "\n");
@@ -319,11 +319,16 @@ fn canonical(said: &str) -> Result<String> {
 }
 
 fn diff(out: Output, policy: &Policy, other: &str) -> Result<End> {
-    let (old, new) = (policy.get("rules")? + "\n", canonical(other)?);
+    difference(out, (&policy.0, policy.get("rules")? + "\n"), other)
+}
+
+/// Says how canonical rules differ from those of another policy, or of a file.
+pub fn difference(out: Output, (name, old): (&str, String), other: &str) -> Result<End> {
+    let new = canonical(other)?;
     if old == new {
         if out.json {
             out.print(&Difference {
-                policy: policy.0.clone(),
+                policy: name.into(),
                 other: other.into(),
                 lines: Vec::new(),
             });
@@ -340,7 +345,7 @@ fn diff(out: Output, policy: &Policy, other: &str) -> Result<End> {
         rule: change.value().trim_end_matches('\n').into(),
     });
     out.print(&Difference {
-        policy: policy.0.clone(),
+        policy: name.into(),
         other: other.into(),
         lines: lines.collect(),
     });

@@ -253,7 +253,19 @@ impl Call for Caller {
     }
 }
 
-fn judge(set: &RuleSet, question: &Question) -> crate::rules::Judgement {
+/// What rules say about the first call of a number, with 0 for its arguments.
+pub fn judge_first(set: &RuleSet, abi: Abi, number: u16) -> crate::rules::Judgement {
+    let question = Question {
+        abi,
+        number: i32::from(number),
+        arguments: [0; 6],
+        nth: None,
+    };
+    judge(set, &question)
+}
+
+/// What rules say about a call, of which all before were such calls, too.
+pub fn judge(set: &RuleSet, question: &Question) -> crate::rules::Judgement {
     let caller = Caller {
         arguments: question.arguments,
         counts: RefCell::new(vec![0; set.nr_counters()]),
