@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod guard;
 mod import;
+mod inject;
 mod lines;
 mod list;
 mod lookup;

@@ -88,13 +88,26 @@ impl Setup {
                 )));
             }
         }
-        let mut setup = match &args.group {
+        let setup = match &args.group {
             Some(name) => Self::named(name)?,
             None => Self::unnamed(suggested)?,
         };
-        match setup.prepare(source, args.log, force) {
-            Ok(()) => Ok(setup),
-            Err(e) => match setup.undo() {
+        setup.prepared(source, args.log, force)
+    }
+
+    /// A group and a policy of these rules; `what` is what they are called.
+    pub fn with_rules(what: &str, rules: &[u8], suggested: &str) -> Result<Self> {
+        let source = Source::File {
+            name: what.into(),
+            rules: rules.into(),
+        };
+        Self::unnamed(suggested)?.prepared(Some(source), false, ForceArgs::default())
+    }
+
+    fn prepared(mut self, source: Option<Source>, log: bool, force: ForceArgs) -> Result<Self> {
+        match self.prepare(source, log, force) {
+            Ok(()) => Ok(self),
+            Err(e) => match self.undo() {
                 Some(more) => Err(e.help(more.message)),
                 None => Err(e),
             },

@@ -4,7 +4,7 @@
 
 use crate::{
     cgroup::{self, Cgroup},
-    error::{Error, Result},
+    error::{Error, Result, Trying},
     guard::{self, ForceArgs},
     lookup,
     module::{Group, NONE},
@@ -106,6 +106,23 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// The same, held once more.
+    pub fn try_clone(&self) -> Result<Self> {
+        let clone = |held: &Held| {
+            let fd = held.fd.try_clone().trying(self.to_string())?;
+            Ok::<_, Error>(Held {
+                id: held.id,
+                name: held.name.clone(),
+                fd,
+            })
+        };
+        Ok(match self {
+            Self::Process(held) => Self::Process(clone(held)?),
+            Self::Thread(held) => Self::Thread(clone(held)?),
+            Self::Cgroup(cgroup) => Self::Cgroup(cgroup.clone()),
+        })
+    }
+
     /// The words by which the same target is named.
     pub fn as_option(&self) -> String {
         match self {
