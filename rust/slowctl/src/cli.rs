@@ -12,6 +12,7 @@ use crate::{
     explain::ExplainArgs,
     import::{ExportArgs, ImportArgs},
     inject::InjectArgs,
+    latency::LatencyArgs,
     list::{LsArgs, StatusArgs},
     merge::{DiffArgs, MergeArgs},
     output::Output,
@@ -19,6 +20,7 @@ use crate::{
     record::RecordArgs,
     run::{JoinAndExecArgs, RunArgs},
     show::ShowArgs,
+    stat::StatArgs,
 };
 use anstream::ColorChoice;
 use clap::{error::ErrorKind, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -85,6 +87,8 @@ enum Command {
     Explain(ExplainArgs),
     Record(RecordArgs),
     Inject(InjectArgs),
+    Stat(StatArgs),
+    Latency(LatencyArgs),
     Merge(MergeArgs),
     Diff(DiffArgs),
     Check(CheckArgs),
@@ -122,6 +126,8 @@ impl Command {
             Self::Explain(args) => args.run(out),
             Self::Record(args) => args.run(out),
             Self::Inject(args) => args.run(out),
+            Self::Stat(args) => args.run(out),
+            Self::Latency(args) => args.run(out),
             Self::Merge(args) => args.run(out),
             Self::Diff(args) => args.run(out),
             Self::Check(args) => args.run(out),

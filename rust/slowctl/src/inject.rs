@@ -395,3 +395,27 @@ fn refuse_grouped(target: &Target) -> Result<()> {
     Err(Error::new(Kind::Busy, what)
         .help("let it go first: slowctl detach; or add rules to its policy: slowctl policy edit"))
 }
+
+/// A set of calls, on the command line.
+#[derive(Clone, Debug)]
+pub struct Selection(set::Set);
+
+impl std::str::FromStr for Selection {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match set::parse(text) {
+            Ok(set) => Ok(Self(set)),
+            Err(e) => Err(e.message),
+        }
+    }
+}
+
+impl Selection {
+    /// Whether it has a call; what has no name is in all of them.
+    pub fn has(&self, name: &crate::counts::CallName) -> bool {
+        let number = name.abi().zip(name.number());
+        let callee = number.map(|(abi, number)| set::Callee::Number(abi as usize, number));
+        callee.is_none_or(|callee| self.0.contains(&callee) || !set::is_known(callee))
+    }
+}
