@@ -15,21 +15,25 @@ use std::{
 
 /// Where the default hierarchy is mounted.
 pub fn mount() -> Result<PathBuf> {
-    let mounts = fs::read("/proc/self/mountinfo").trying("the mounts")?;
-    let mut lines = mounts.split(|byte| *byte == b'\n');
-    lines.find_map(cgroup2_at).ok_or_else(|| {
+    mount_of("cgroup2")?.ok_or_else(|| {
         Error::new(Kind::NotLoaded, "no cgroup2 is mounted")
             .help("mount it: mount -t cgroup2 none /sys/fs/cgroup")
     })
 }
 
-/// Where a line of mountinfo has the root of the default hierarchy. Others may have mounted something
-/// at a path that is no UTF-8.
-fn cgroup2_at(line: &[u8]) -> Option<PathBuf> {
+/// Where the root of a file system of some kind is mounted.
+pub fn mount_of(kind: &str) -> Result<Option<PathBuf>> {
+    let mounts = fs::read("/proc/self/mountinfo").trying("the mounts")?;
+    let mut lines = mounts.split(|byte| *byte == b'\n');
+    Ok(lines.find_map(|line| mounted_at(line, kind)))
+}
+
+/// Where a line of mountinfo has that. Others may have mounted something at a path that is no UTF-8.
+fn mounted_at(line: &[u8], kind: &str) -> Option<PathBuf> {
     let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let end = words.iter().position(|word| word == b"-")?;
     let is_wanted =
-        words.get(end + 1) == Some(&&b"cgroup2"[..]) && words.get(3) == Some(&&b"/"[..]);
+        words.get(end + 1) == Some(&kind.as_bytes()) && words.get(3) == Some(&&b"/"[..]);
     is_wanted.then(|| unescaped(words[4]).into())
 }
 
@@ -277,6 +281,7 @@ mod tests {
 
     #[test]
     fn mounts() {
+        let cgroup2_at = |line| mounted_at(line, "cgroup2");
         let line = b"30 1 0:26 / /sys/fs/cg\\040roup rw - cgroup2 none rw";
         assert_eq!(cgroup2_at(line), Some("/sys/fs/cg roup".into()));
         // Of a part of it, or at what is no text.

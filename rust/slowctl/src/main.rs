@@ -13,6 +13,7 @@ mod doctor;
 mod edit;
 mod effect;
 mod error;
+mod events;
 mod explain;
 mod guard;
 mod import;

@@ -6,7 +6,10 @@ use crate::error::{Error, Kind};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{presets::NOTHING, Table};
 use serde::Serialize;
-use std::{fmt, io::Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 /// How to print.
 #[derive(Clone, Copy)]
@@ -51,7 +54,10 @@ fn plain_lines(text: &str) -> String {
 
 fn to_json(document: &impl Serialize) -> String {
     // Everything that is printed has keys that are text, and cannot fail.
-    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    plain_json(&serde_json::to_string_pretty(document).unwrap_or_default())
+}
+
+fn plain_json(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         // Such a one is within a string.
@@ -71,6 +77,19 @@ impl Output {
             write_out(&format!("{}\n", to_json(found)));
         } else {
             write_out(&found.to_string());
+        }
+    }
+
+    /// Prints one of many things, in a line; returns whether there is somebody who reads it.
+    pub fn print_line<T: Serialize + fmt::Display>(self, found: &T) -> io::Result<bool> {
+        let line = match self.json {
+            true => plain_json(&serde_json::to_string(found).unwrap_or_default()),
+            false => found.to_string(),
+        };
+        let mut out = anstream::stdout().lock();
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.map(|()| true),
         }
     }
 
