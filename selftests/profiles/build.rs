@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use std::{env, fs, path::Path, process::Command};
+use std::env;
+
+#[path = "../rules/build.rs"]
+mod names;
 
 fn main() {
-    let linux =
-        env::var("LINUX").expect("LINUX must name the kernel tree: use `make test-profiles`");
-    let out = Path::new(&env::var("OUT_DIR").unwrap()).join("names.rs");
-    let script = "../../scripts/gen-names";
-
-    println!("cargo::rerun-if-env-changed=LINUX");
-    println!("cargo::rerun-if-changed={script}");
-    let names = Command::new(script).arg(&linux).output().unwrap();
-    assert!(names.status.success(), "{script} failed");
-    fs::write(out, names.stdout).unwrap();
+    names::main();
 
     // What scripts/test-profiles has unpacked.
     println!("cargo::rerun-if-env-changed=PROFILES");

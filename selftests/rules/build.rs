@@ -2,8 +2,10 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-fn main() {
-    let linux = env::var("LINUX").expect("LINUX must name the kernel tree: use `make test`");
+/// Lists the names of calls, errors and signals that the kernel tree has, for whoever takes in the
+/// rule engine. Other crates that do run this, too.
+pub fn main() {
+    let linux = env::var("LINUX").expect("LINUX must name the kernel tree: use make");
     let out = Path::new(&env::var("OUT_DIR").unwrap()).join("names.rs");
     let script = "../../scripts/gen-names";
 

@@ -242,9 +242,9 @@ fn open_when(line: &str, nth: Option<u32>) -> Option<&str> {
 }
 
 /// Somebody who makes the same call again and again.
-struct Caller {
-    arguments: [u64; 6],
-    counts: RefCell<Vec<u64>>,
+pub struct Caller {
+    pub arguments: [u64; 6],
+    pub counts: RefCell<Vec<u64>>,
 }
 
 impl Call for Caller {

@@ -4,8 +4,8 @@
 
 use crate::{
     error::Kind,
-    rules::{Abi, Call, Report, RuleSet},
-    sim::{Answer, Question},
+    rules::{Abi, Report, RuleSet},
+    sim::{Answer, Caller, Question},
     text::{canonical_line, Text},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -186,17 +186,6 @@ fn text() -> impl Strategy<Value = String> {
         }
         lines.join("\n")
     })
-}
-
-struct Caller {
-    arguments: [u64; 6],
-    counts: RefCell<Vec<u64>>,
-}
-
-impl Call for Caller {
-    fn argument(&self, index: u8) -> u64 {
-        self.arguments[usize::from(index)]
-    }
 }
 
 /// The lines by which the engine judges the first calls of this kind.

@@ -183,7 +183,7 @@ fn clean_up() {
 /// Resumes a traced child at each of its stops, until it ends.
 fn trace(child: i32) {
     let mut status = 0;
-    // SAFETY: The child is ours; `status` is valid for writes.
+    // SAFETY: The kernel writes one `int`, to `status`, which is borrowed until it returns.
     unsafe {
         while libc::waitpid(child, &mut status, 0) == child && libc::WIFSTOPPED(status) {
             libc::ptrace(libc::PTRACE_SYSCALL, child, 0, 0);

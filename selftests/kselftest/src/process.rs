@@ -189,7 +189,7 @@ pub fn until_in_state(tid: i32, nr: i64, state: char) -> Result<()> {
 
 pub fn pipe() -> Result<(File, File)> {
     let mut fds = [0; 2];
-    // SAFETY: `fds` has room for two.
+    // SAFETY: The kernel writes two descriptors, for which `fds` has room.
     let ret = unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) };
     ensure!(ret == 0, "pipe");
     // SAFETY: Just opened, and owned by nobody else.
@@ -373,7 +373,7 @@ pub fn reap(pid: i32) -> Result<i32> {
 
 fn reap_raw(pid: i32) -> Result<i32> {
     let mut status = 0;
-    // SAFETY: `status` is valid for writes.
+    // SAFETY: The kernel writes one `int`, to `status`, which is borrowed until it returns.
     let ended = unsafe { libc::waitpid(pid, &mut status, libc::__WALL) };
     ensure!(ended == pid, "waitpid {pid}");
     Ok(status)

@@ -43,7 +43,7 @@ impl Tracee {
     /// Waits for a stop, or its end; returns the status.
     pub fn wait_any(&self) -> Result<i32> {
         let mut status = 0;
-        // SAFETY: `status` is valid for writes.
+        // SAFETY: The kernel writes one `int`, to `status`, which is borrowed until it returns.
         let pid = unsafe { libc::waitpid(self.0.pid, &mut status, libc::__WALL) };
         ensure!(pid == self.0.pid, "waitpid");
         Ok(status)

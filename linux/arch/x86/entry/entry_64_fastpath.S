@@ -34,8 +34,8 @@
  *    System calls in which somebody may write the registers of the task have
  *    a qualifier in syscall_64.tbl. ERETU restores whatever pt_regs has.
  *  - IBRS, untraining and the branch history are done before; with FRED there is
- *    nothing to be done. What mitigations
- *    there are at exit is done in syscall_return_via_sysret, or here.
+ *    nothing to be done. What mitigations there are at exit is done in
+ *    syscall_return_via_sysret, or here.
  */
 #ifdef CONFIG_X86_SYSCALL_FASTPATH
 

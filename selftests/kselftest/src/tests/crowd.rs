@@ -132,7 +132,7 @@ impl Crowd {
     pub(super) fn end(self) -> Result<()> {
         for (i, child) in self.children.iter().enumerate() {
             let mut status = 0;
-            // SAFETY: `status` is valid for writes.
+            // SAFETY: The kernel writes one `int`, to `status`, which is borrowed until it returns.
             let pid = unsafe { libc::waitpid(child.pid, &mut status, libc::WNOHANG) };
             ensure!(pid == 0, "the task of kind {i} has ended: {status:#x}");
         }

@@ -78,7 +78,7 @@ fn exec_that_waits_holds_up_nobody_else() -> Result<()> {
     go.write_all(&[0])?;
     // The exec waits for this thread to be gone, which waits for us.
     let mut status = 0;
-    // SAFETY: `status` is valid for writes.
+    // SAFETY: The kernel writes one `int`, to `status`, which is borrowed until it returns.
     let stopped = unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
     ensure!(stopped == thread && status >> 16 == libc::PTRACE_EVENT_EXIT);
 

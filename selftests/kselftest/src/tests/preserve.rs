@@ -208,7 +208,7 @@ fn registers_six_arguments(_: Path) -> Result<()> {
 
         let mut bytes = [0; 16];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0x1000)?;
-        // SAFETY: Mapped just now.
+        // SAFETY: A page was mapped there just now, to be read; nobody unmaps it.
         let mapped = unsafe { *(address as *const [u8; 16]) };
         ensure!(mapped == bytes, "another part of the file");
     }
