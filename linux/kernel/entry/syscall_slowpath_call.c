@@ -505,6 +505,15 @@ static bool follow_plan(struct pt_regs *regs, const struct delayer *by)
 	return act(regs, plan->action, by);
 }
 
+/* What it is for is in registers until here: calls that just go on need no stack for it. */
+static noinline bool act_for(struct pt_regs *regs, unsigned long action,
+			     struct syscall_slowpath_group *group, unsigned long nr_ended)
+{
+	const struct delayer by = { .group = group, .nr_ended = nr_ended };
+
+	return act(regs, action, &by);
+}
+
 /*
  * The kernel has put these calls into the program. Seccomp lets them be as well:
  * without them, the program is gone.
@@ -530,7 +539,7 @@ static __always_inline bool ask(struct pt_regs *regs, u32 arch)
 	int nr = syscall_get_nr(current, regs);
 	struct syscall_slowpath_group *group;
 	struct srcu_ctr __percpu *scp;
-	struct delayer by = {};
+	unsigned long nr_ended = 0;
 
 	/* No call, or a tracer has already said that it is to be skipped. */
 	if (unlikely(nr == -1) || is_probe(nr))
@@ -540,9 +549,8 @@ static __always_inline bool ask(struct pt_regs *regs, u32 arch)
 	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
 	/* It may be forced, but in no group. */
 	if (group) {
-		by.group = group;
 		/* Before it is asked: pairs with syscall_slowpath_end_delays(). */
-		by.nr_ended = smp_load_acquire(&group->nr_ended);
+		nr_ended = smp_load_acquire(&group->nr_ended);
 		enter = READ_ONCE(group->enter);
 		if (enter)
 			action = enter(group, regs, arch, nr);
@@ -552,7 +560,7 @@ static __always_inline bool ask(struct pt_regs *regs, u32 arch)
 	if (likely(action == SYSCALL_SLOWPATH_CALL))
 		return true;
 	if (action != SYSCALL_SLOWPATH_SKIP)
-		return act(regs, action, &by);
+		return act_for(regs, action, group, nr_ended);
 
 	skip(regs);
 	return false;
@@ -740,8 +748,12 @@ static const struct {
 	[SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY] = { 0, _TIF_USER_RETURN_NOTIFY },
 };
 
-static noinline unsigned int classify_exit_work(unsigned long work, unsigned long ti_work)
+/* The exit hook, where there is work to be classified. */
+static noinline bool exit_with_work(struct syscall_slowpath_group *group, struct pt_regs *regs,
+				    unsigned long work, unsigned long ti_work)
 {
+	bool (*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
+			  unsigned int classes);
 	unsigned int classes = 0;
 
 	for (int i = 0; i < ARRAY_SIZE(exit_class_flags); i++) {
@@ -749,16 +761,8 @@ static noinline unsigned int classify_exit_work(unsigned long work, unsigned lon
 		    ti_work & exit_class_flags[i].ti_work)
 			classes |= BIT(i);
 	}
-	return classes;
-}
-
-/* Nearly all exits have none, and are not looked at closer. */
-static __always_inline unsigned int exit_classes(unsigned long work, unsigned long ti_work)
-{
-	if (likely(!(work & SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH) &&
-		   !(ti_work & (EXIT_TO_USER_MODE_WORK | _TIF_USER_RETURN_NOTIFY))))
-		return 0;
-	return classify_exit_work(work, ti_work);
+	exit_work = READ_ONCE(group->exit_work);
+	return !exit_work || exit_work(group, regs, classes);
 }
 
 static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
@@ -767,6 +771,7 @@ static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 			  unsigned int classes);
 	struct syscall_slowpath_group *group;
 	struct srcu_ctr __percpu *scp;
+	unsigned long ti_work;
 	bool quick = true;
 
 	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
@@ -774,8 +779,13 @@ static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 	/* It may be forced, but in no group. */
 	if (group) {
 		exit_work = READ_ONCE(group->exit_work);
-		if (exit_work)
-			quick = exit_work(group, regs, exit_classes(work, read_thread_flags()));
+		ti_work = read_thread_flags();
+		/* Nearly all exits have none, and are not looked at closer. */
+		if (unlikely(work & SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH ||
+			     ti_work & (EXIT_TO_USER_MODE_WORK | _TIF_USER_RETURN_NOTIFY)))
+			quick = exit_with_work(group, regs, work, ti_work);
+		else if (exit_work)
+			quick = exit_work(group, regs, 0);
 	}
 	srcu_read_unlock_fast(&syscall_slowpath_srcu, scp);
 
