@@ -22,6 +22,7 @@ use crate::{
     run::{JoinAndExecArgs, RunArgs},
     show::ShowArgs,
     stat::StatArgs,
+    top::TopArgs,
 };
 use anstream::ColorChoice;
 use clap::{error::ErrorKind, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -89,6 +90,7 @@ enum Command {
     Record(RecordArgs),
     Inject(InjectArgs),
     Stat(StatArgs),
+    Top(TopArgs),
     Latency(LatencyArgs),
     Events(EventsArgs),
     Merge(MergeArgs),
@@ -129,6 +131,7 @@ impl Command {
             Self::Record(args) => args.run(out),
             Self::Inject(args) => args.run(out),
             Self::Stat(args) => args.run(out),
+            Self::Top(args) => args.run(out),
             Self::Latency(args) => args.run(out),
             Self::Events(args) => args.run(out),
             Self::Merge(args) => args.run(out),

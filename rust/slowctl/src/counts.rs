@@ -162,7 +162,7 @@ impl Counts {
     }
 
     /// What has come since then.
-    fn since(mut self, before: &Self) -> Self {
+    pub fn since(mut self, before: &Self) -> Self {
         for (call, count) in &mut self.calls {
             if let Some(old) = before.calls.get(call) {
                 count.calls = count.calls.saturating_sub(old.calls);

@@ -183,6 +183,15 @@ fn empty(group: &Group) -> Done {
     }
 }
 
+/// Lets all go that are in a group, and removes it if it is one that nobody has named; returns
+/// whether it was.
+pub fn empty_and_tidy(group: &Group) -> Result<bool> {
+    match empty(group).error {
+        Some(error) => Err(error),
+        None => Ok(tidy(group, false)),
+    }
+}
+
 /// Whoever is gone is let go.
 fn gone_is_good(result: Result<()>) -> Result<()> {
     match result {

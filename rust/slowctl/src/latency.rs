@@ -44,7 +44,7 @@ struct Row {
 }
 
 /// A power of two above what so many of a hundred took.
-fn quantile(buckets: &Buckets, percent: u64) -> u64 {
+pub fn quantile(buckets: &Buckets, percent: u64) -> u64 {
     let all: u64 = buckets.values().sum();
     let mut seen = 0;
     for (time, count) in buckets {
@@ -77,7 +77,7 @@ impl Row {
 }
 
 /// A power of two of nanoseconds, in the unit that gives it the fewest digits.
-fn time(nanos: u64) -> String {
+pub fn time(nanos: u64) -> String {
     let units = [(1 << 30, "s"), (1 << 20, "ms"), (1 << 10, "us")];
     let unit = units.iter().find(|(unit, _)| nanos >= *unit);
     match unit {

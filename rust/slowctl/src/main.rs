@@ -44,6 +44,7 @@ mod stat;
 mod target;
 mod task;
 mod text;
+mod top;
 mod trial;
 mod watch;
 

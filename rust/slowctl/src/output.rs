@@ -82,14 +82,9 @@ impl Output {
 
     /// Prints one of many things, in a line; returns whether there is somebody who reads it.
     pub fn print_line<T: Serialize + fmt::Display>(self, found: &T) -> io::Result<bool> {
-        let line = match self.json {
-            true => plain_json(&serde_json::to_string(found).unwrap_or_default()),
-            false => found.to_string(),
-        };
-        let mut out = anstream::stdout().lock();
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            written => written.map(|()| true),
+        match self.json {
+            true => print_json_line(found),
+            false => write_line(&found.to_string()),
         }
     }
 
@@ -136,6 +131,21 @@ impl Output {
         } else if error.kind == Kind::Usage {
             let _ = writeln!(err, "       see slowctl --help");
         }
+    }
+}
+
+/// The same of what is only for programs.
+pub fn print_json_line(found: &impl Serialize) -> io::Result<bool> {
+    write_line(&plain_json(
+        &serde_json::to_string(found).unwrap_or_default(),
+    ))
+}
+
+fn write_line(line: &str) -> io::Result<bool> {
+    let mut out = anstream::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::{
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     time::{Duration, Instant},
 };
 
@@ -65,6 +65,39 @@ impl Signals {
                 ready => return Ok(ready.trying("waiting")? > 0),
             }
         }
+    }
+}
+
+/// Why a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The time is over.
+    Time,
+    /// A signal that ends the command, or its terminal is gone.
+    End,
+    /// There may be something to be read, or another signal has come.
+    Input,
+}
+
+impl Signals {
+    /// Waits so long for a signal, or for input.
+    pub fn or_input(&self, input: impl AsFd, timeout: Duration) -> Result<Woken> {
+        let timeout = Timespec::try_from(timeout).unwrap_or_default();
+        let mut fds = [
+            PollFd::new(&self.0, PollFlags::IN),
+            PollFd::new(&input, PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => return Ok(Woken::Input),
+            Ok(0) => return Ok(Woken::Time),
+            ready => ready.trying("waiting")?,
+        };
+        let is_gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        let is_over = !fds[0].revents().is_empty() || fds[1].revents().intersects(is_gone);
+        Ok(match is_over {
+            true => Woken::End,
+            false => Woken::Input,
+        })
     }
 }
 
