@@ -17,6 +17,7 @@ help:	## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: $(KERNEL)-modules.stamp	## Boot, and show a live task being steered, filtered and let go
+	@scripts/build-slowctl
 	@scripts/boot scripts/guest/demo
 
 run-server: $(KERNEL)-modules.stamp	## Put a policy on a running nginx, under load in the VM
@@ -56,6 +57,7 @@ slowctl: $(B)/series.stamp	## Build the command line, .build/slowctl
 	@scripts/build-slowctl
 
 shell: $(KERNEL)-modules.stamp	## A shell in the VM, with the module loaded
+	@scripts/build-slowctl
 	@scripts/boot --shell
 
 debug: $(KERNEL)-modules.stamp	## Follow a syscall in gdb; DEBUG='--cpu MODEL -- COMMAND...'

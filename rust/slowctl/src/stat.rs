@@ -69,6 +69,10 @@ impl Column {
         })
     }
 
+    fn is_time(self) -> bool {
+        !matches!(self, Self::Calls | Self::Errors | Self::Name)
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Percent => "% time",
@@ -342,7 +346,8 @@ impl StatArgs {
         for note in &look.notes {
             out.note(note);
         }
-        if calls.iter().any(|row| row.timed > 0) {
+        let has_times = out.json || self.columns.iter().any(|column| column.is_time());
+        if has_times && calls.iter().any(|row| row.timed > 0) {
             out.note("times are known as powers of two: they may be a third more, or less");
         }
         out.print(&Stat {
