@@ -46,6 +46,7 @@ mod task;
 mod text;
 mod top;
 mod trial;
+mod values;
 mod watch;
 
 #[cfg(test)]

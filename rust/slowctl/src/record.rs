@@ -12,6 +12,7 @@ use crate::{
     rules::Abi,
     signals::Signals,
     text::{read, Text},
+    values::{self, AllSeen, ValueOf, Values},
     watch::{Watch, WatchArgs},
 };
 use serde::Serialize;
@@ -42,6 +43,9 @@ pub struct RecordArgs {
         conflicts_with = "base"
     )]
     errno: String,
+    /// Allow a call with the values that an argument had, from 0 to 63, as in socket:arg0
+    #[arg(long, value_name = "CALL:ARG,...", value_delimiter = ',', value_parser = ValueOf::parse)]
+    values: Vec<ValueOf>,
     /// Write the rules to a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -90,6 +94,7 @@ impl RecordArgs {
             Some((name, rules)) => drop(Profile::default().onto(name, rules)?),
             None => drop(Profile::default().smallest(&self.errno)?),
         }
+        values::check(&self.values)?;
         let file = self.output.as_deref().map(open).transpose()?;
         let signals = Signals::new()?;
         let mut watch = Watch::new(&self.watch, out)?;
@@ -116,7 +121,14 @@ impl RecordArgs {
         signals: &Signals,
         base: Option<&(String, String)>,
     ) -> Result<Recorded> {
-        let counting = Counting::start(&watch.groups, false)?;
+        let values = Values::start(&self.values, &watch.groups)?;
+        let counting = match Counting::start(&watch.groups, false) {
+            Ok(counting) => counting,
+            Err(e) => {
+                values.stop();
+                return Err(e);
+            }
+        };
         let result = (|| {
             let waiting = in_progress(&watch.groups)?;
             let start = Instant::now();
@@ -133,9 +145,10 @@ impl RecordArgs {
                 return Err(Error::new(Kind::Failed, lost).help("record once more"));
             }
             watch.note_switches();
-            self.recorded(watch, counts.calls, waiting, start.elapsed(), base)
+            let seen = values.read()?;
+            self.recorded(watch, counts.calls, seen, waiting, start.elapsed(), base)
         })();
-        let notes = counting.stop();
+        let notes = [counting.stop(), values.stop()].concat();
         result.map(|mut recorded| {
             recorded.notes.extend(notes);
             recorded
@@ -146,6 +159,7 @@ impl RecordArgs {
         &self,
         watch: &Watch,
         calls: BTreeMap<CallName, Count>,
+        seen: AllSeen,
         waiting: BTreeSet<(usize, u16)>,
         time: Duration,
         base: Option<&(String, String)>,
@@ -163,7 +177,15 @@ impl RecordArgs {
         }
         let mut notes = watch.notes.clone();
         notes.extend(watch.switches.clone());
-        for group in &watch.groups {
+        for (call, seen) in seen.iter().filter(|(_, seen)| seen.others > 0) {
+            notes.push(format!(
+                "{} calls of {call} had an {} above 63: it is allowed whatever that is",
+                seen.others, seen.argument
+            ));
+        }
+        profile.values = seen;
+        let of_others = watch.groups.iter().filter(|_| self.values.is_empty());
+        for group in of_others {
             if let Some(policy) = group.policy().ok().flatten() {
                 notes.push(format!(
                     "{} is under the policy {}: what that refuses is recorded, too",

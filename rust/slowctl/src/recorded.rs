@@ -8,6 +8,7 @@ use crate::{
     lines::{named, Line, Lines, Number, NUMBERS},
     rules::{syscall_name_of, syscall_number_of, Abi},
     text::Text,
+    values::AllSeen,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,8 @@ pub struct Profile {
     calls: BTreeSet<(usize, u16)>,
     /// Those that no rule can have, with how often.
     pub beyond: Vec<(CallName, u64)>,
+    /// Of which calls which values of an argument were seen.
+    pub values: AllSeen,
 }
 
 impl Profile {
@@ -71,13 +74,28 @@ impl Profile {
             match name {
                 Some(name) if having(name).all(|call| self.calls.contains(&call)) => {
                     if having(name).next() == Some((abi as usize, number)) {
-                        rules.push(format!("{name} allow"));
+                        rules.extend(self.allowing(name, name));
                     }
                 }
-                _ => rules.push(format!("{} allow", named((abi, number)))),
+                _ => {
+                    let which = named((abi, number));
+                    rules.extend(self.allowing(&which, name.unwrap_or(&which)));
+                }
             }
         }
         rules
+    }
+
+    /// The rules that allow a call: with the values that it had, where these are known. One that was
+    /// waited in all the time has had none that was seen.
+    fn allowing(&self, which: &str, name: &str) -> Vec<String> {
+        match self.values.get(name) {
+            Some(seen) if seen.others == 0 && !seen.values.is_empty() => {
+                let rule = |value| format!("{which} {} == {value} allow", seen.argument);
+                seen.values.iter().map(rule).collect()
+            }
+            _ => vec![format!("{which} allow")],
+        }
     }
 
     /// Rules that allow these calls and no others, which fail.
@@ -148,7 +166,7 @@ pub fn can_be_said(number: i64) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{counts::parse_calls, sim::judge_first};
+    use crate::{counts::parse_calls, sim::judge_first, values::Seen};
 
     fn profile(calls: &str) -> Profile {
         Profile::new(&parse_calls(calls).unwrap())
@@ -193,6 +211,35 @@ mod tests {
         assert!(
             rules.starts_with("default errno ENOSYS\nread allow\nmmap arch x86_64 allow\n"),
             "{rules}"
+        );
+    }
+
+    #[test]
+    fn values_that_were_seen_are_allowed_and_no_others() {
+        let mut profile = profile("x86_64 socket 3 0\nx86_64 prctl 1 0\nx86_64 read 1 0");
+        let seen = |values: &[u64], others| Seen {
+            argument: "arg0".into(),
+            values: values.iter().copied().collect(),
+            others,
+        };
+        profile.values.insert("socket".into(), seen(&[1, 2], 0));
+        profile.values.insert("prctl".into(), seen(&[15], 1));
+        let rules = profile.smallest("EPERM").unwrap();
+        let lines: Vec<&str> = rules.lines().collect();
+        for wanted in [
+            "socket arch x86_64 arg0 == 1 allow",
+            "socket arch x86_64 arg0 == 2 allow",
+            "prctl arch x86_64 allow",
+            "read arch x86_64 allow",
+        ] {
+            assert!(lines.contains(&wanted), "{rules}");
+        }
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line.starts_with("socket"))
+                .count(),
+            2
         );
     }
 
