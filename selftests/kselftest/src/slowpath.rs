@@ -212,15 +212,23 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        // A task that has just exited has it a little longer. Where a group or a failed test has it, it may be in
-        // use for good: `reset()` removes it.
+        // A task that has just exited has it a little longer. Who is still there may have it for good: then
+        // `reset()` removes it.
         for _ in 0..100 {
             match fs::remove_dir(self.path("")) {
-                Err(e) if e.raw_os_error() == Some(libc::EBUSY) => sleep(Duration::from_millis(10)),
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) && !is_anybody_there() => {
+                    sleep(Duration::from_millis(10))
+                }
                 _ => break,
             }
         }
     }
+}
+
+/// Whether a task is attached by itself, or there is a group.
+fn is_anybody_there() -> bool {
+    let is_empty = |folder: &str| fs::read_dir(folder).is_ok_and(|mut all| all.next().is_none());
+    !(is_empty(&format!("{SYSFS}/tasks")) && is_empty(GROUPS))
 }
 
 /// Loads a module, with parameters.
