@@ -23,6 +23,9 @@ run: $(KERNEL)-modules.stamp	## Boot, and show a live task being steered, filter
 run-server: $(KERNEL)-modules.stamp	## Put a policy on a running nginx, under load in the VM
 	@scripts/demo-server
 
+run-container: $(KERNEL)-modules.stamp	## Put Docker's profile on a running container of podman
+	@scripts/run-container
+
 test: $(KERNEL)-modules.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
 	@scripts/test $(ARGS)
 
@@ -121,4 +124,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server run-container test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
