@@ -26,6 +26,9 @@ run-server: $(KERNEL)-modules.stamp	## Put a policy on a running nginx, under lo
 run-container: $(KERNEL)-modules.stamp	## Put Docker's profile on a running container of podman
 	@scripts/run-container
 
+run-record: $(KERNEL)-modules.stamp	## Record what a running nginx calls, and enforce that
+	@scripts/demo-record $(ARGS)
+
 test: $(KERNEL)-modules.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
 	@scripts/test $(ARGS)
 
@@ -124,4 +127,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server run-container test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series check-configs help run run-server run-container run-record test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
