@@ -313,6 +313,12 @@ fn exported_rules() {
     assert_eq!(losses, []);
     assert_eq!(profile.architectures.unwrap(), ["SCMP_ARCH_X86_64"]);
     assert_eq!(profile.flags, None);
+    // What is said of one architecture alone is not said of those that a default refuses.
+    let text = "default errno EPERM\nread arch x86_64 allow\n";
+    let (profile, losses) = export(&set(text)).unwrap();
+    assert_eq!(profile.architectures.unwrap(), ["SCMP_ARCH_X86_64"]);
+    let is_looser = |Loss(what): &Loss| what.contains("'allow' by the profile");
+    assert!(!losses.iter().any(is_looser), "{losses:?}");
     let (_, losses) = export(&set("socket errno EPERM")).unwrap();
     let what = "on i386: 'errno EPERM' by the profile, 'allow' by the rules: socketcall";
     assert_eq!(losses, [Loss(what.into())]);

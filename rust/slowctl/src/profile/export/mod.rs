@@ -62,7 +62,7 @@ pub fn export(set: &RuleSet) -> Result<(Profile, Vec<Loss>), Mistake> {
     if profile.default_action.is_empty() {
         profile.default_action = "SCMP_ACT_ERRNO".into();
     }
-    let abis = architectures(set);
+    let abis = architectures(set, &lines);
     let words = abis.iter().map(|abi| match abi {
         Abi::X86_64 => "SCMP_ARCH_X86_64",
         Abi::I386 => "SCMP_ARCH_X86",
@@ -77,13 +77,24 @@ pub fn export(set: &RuleSet) -> Result<(Profile, Vec<Loss>), Mistake> {
     Ok((profile, losses))
 }
 
-/// Those of which not all calls are killed.
-fn architectures(set: &RuleSet) -> Vec<Abi> {
-    let is_there = |abi: &Abi| {
-        let judged = (0..=600).filter_map(|number| judge(set, *abi, number, &[0; 6]));
-        *abi == Abi::X86_64 || judged.into_iter().any(|verdict| verdict != "kill_thread")
+/// Those of which not all calls are killed. A profile's rules are for all that it lists, and calls of
+/// others are killed: one of which a default refuses all is not listed if rules for another one would
+/// be for it, too.
+fn architectures(set: &RuleSet, lines: &[String]) -> Vec<Abi> {
+    let rules: Vec<Line<'_>> = lines.iter().map(|line| Line::parse(line)).collect();
+    let is_listed = |abi: &Abi| {
+        let verdicts = || (0..=600).filter_map(|number| judge(set, *abi, number, &[0; 6]));
+        let is_killed = verdicts().all(|verdict| verdict == "kill_thread");
+        let is_made = verdicts().any(|verdict| matches!(&*verdict, "allow" | "audit"));
+        let mut rules = rules.iter().filter(|rule| rule.name != "default");
+        let has_own = rules
+            .clone()
+            .any(|rule| rule.abi.is_none_or(|of| of == *abi));
+        let would_be_looser =
+            !is_made && !has_own && rules.any(|rule| number_for_runc(rule.name, *abi).is_some());
+        *abi == Abi::X86_64 || !(is_killed || would_be_looser)
     };
-    Abi::ALL.into_iter().filter(is_there).collect()
+    Abi::ALL.into_iter().filter(is_listed).collect()
 }
 
 /// A profile's rules are for all architectures: those of the first one that has the call. Names
