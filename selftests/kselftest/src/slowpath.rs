@@ -2,7 +2,7 @@
 
 //! The module's files, as an administrator uses them.
 
-use crate::process::{syscall, until};
+use crate::process::{gettid, syscall, until};
 use anyhow::{ensure, Context, Result};
 use std::{
     ffi::CString,
@@ -212,11 +212,10 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        // A task that has just exited has it a little longer. Who is still there may have it for good: then
-        // `reset()` removes it.
+        // A task that has just exited has it a little longer. Who keeps it has it until `reset()`.
         for _ in 0..100 {
             match fs::remove_dir(self.path("")) {
-                Err(e) if e.raw_os_error() == Some(libc::EBUSY) && !is_anybody_there() => {
+                Err(e) if e.raw_os_error() == Some(libc::EBUSY) && !self.is_kept() => {
                     sleep(Duration::from_millis(10))
                 }
                 _ => break,
@@ -225,10 +224,17 @@ impl Drop for Policy {
     }
 }
 
-/// Whether a task is attached by itself, or there is a group.
-fn is_anybody_there() -> bool {
-    let is_empty = |folder: &str| fs::read_dir(folder).is_ok_and(|mut all| all.next().is_none());
-    !(is_empty(&format!("{SYSFS}/tasks")) && is_empty(GROUPS))
+impl Policy {
+    /// Whether this task, or a group, is under it.
+    fn is_kept(&self) -> bool {
+        let is_under = |folder: PathBuf| {
+            let name = fs::read_to_string(folder.join("policy"));
+            name.is_ok_and(|name| name.trim_end() == self.name)
+        };
+        let mut groups = fs::read_dir(GROUPS).into_iter().flatten().flatten();
+        let own = format!("{SYSFS}/tasks/{}", gettid());
+        is_under(own.into()) || groups.any(|group| is_under(group.path()))
+    }
 }
 
 /// Loads a module, with parameters.
