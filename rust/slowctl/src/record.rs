@@ -9,7 +9,7 @@ use crate::{
     module::{self, Group},
     output::Output,
     recorded::{can_be_said, Profile},
-    rules::Abi,
+    rules::{syscall_name_of, Abi},
     signals::Signals,
     text::{read, Text},
     values::{self, AllSeen, ValueOf, Values},
@@ -17,7 +17,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt, fs,
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -159,8 +159,8 @@ impl RecordArgs {
         &self,
         watch: &Watch,
         calls: BTreeMap<CallName, Count>,
-        seen: AllSeen,
-        waiting: BTreeSet<(usize, u16)>,
+        mut seen: AllSeen,
+        waiting: Vec<Waiting>,
         time: Duration,
         base: Option<&(String, String)>,
     ) -> Result<Recorded> {
@@ -172,8 +172,12 @@ impl RecordArgs {
             return Err(Error::new(Kind::Failed, what).help(why));
         }
         let mut profile = Profile::new(&calls);
-        for (index, number) in waiting {
-            profile.add((Abi::ALL[index], number));
+        for Waiting { call, arguments } in waiting {
+            profile.add(call);
+            let name = syscall_name_of(i32::from(call.1), call.0);
+            if let Some(seen) = name.and_then(|name| seen.get_mut(name)) {
+                seen.add(&arguments);
+            }
         }
         let mut notes = watch.notes.clone();
         notes.extend(watch.switches.clone());
@@ -251,28 +255,39 @@ fn open(path: &Path) -> Result<fs::File> {
     file.trying(path.display().to_string())
 }
 
-/// The calls that tasks wait in, which may not be made again for as long as is recorded.
-fn in_progress(groups: &[Group]) -> Result<BTreeSet<(usize, u16)>> {
-    let mut calls = BTreeSet::new();
+/// A call that a task waits in.
+struct Waiting {
+    call: Number,
+    arguments: Vec<u64>,
+}
+
+/// Such calls may not be made again for as long as is recorded.
+fn in_progress(groups: &[Group]) -> Result<Vec<Waiting>> {
+    let mut calls = Vec::new();
     for group in groups {
         let members = match group.members() {
             // Removed meanwhile.
             Err(e) if e.kind == Kind::NotFound => continue,
             members => members?,
         };
-        for tid in members {
-            calls.extend(waits_in(tid).map(|(abi, number)| (abi as usize, number)));
-        }
+        calls.extend(members.into_iter().filter_map(waits_in));
     }
     Ok(calls)
 }
 
-fn waits_in(tid: i32) -> Option<Number> {
+fn waits_in(tid: i32) -> Option<Waiting> {
     let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
-    let number: i64 = text.split(' ').next()?.trim().parse().ok()?;
+    let mut words = text.split_whitespace();
+    let number: i64 = words.next()?.parse().ok()?;
+    let hex = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let arguments = words.take(6).map_while(hex).collect();
+    let waiting = |abi, number| {
+        let call = (abi, can_be_said(number)?);
+        Some(Waiting { call, arguments })
+    };
     let x32 = 1 << 30;
     if number >= x32 {
-        return Some((Abi::X32, can_be_said(number - x32)?));
+        return waiting(Abi::X32, number - x32);
     }
     // Of ELF, the fifth byte says how wide addresses are.
     let mut header = [0; 5];
@@ -283,5 +298,5 @@ fn waits_in(tid: i32) -> Option<Number> {
     } else {
         Abi::X86_64
     };
-    Some((abi, can_be_said(number)?))
+    waiting(abi, number)
 }

@@ -86,8 +86,7 @@ impl Profile {
         rules
     }
 
-    /// The rules that allow a call: with the values that it had, where these are known. One that was
-    /// waited in all the time has had none that was seen.
+    /// The rules that allow a call: with the values that it had, where these are known.
     fn allowing(&self, which: &str, name: &str) -> Vec<String> {
         match self.values.get(name) {
             Some(seen) if seen.others == 0 && !seen.values.is_empty() => {
@@ -112,7 +111,10 @@ impl Profile {
     pub fn onto(&self, name: &str, base: &str) -> Result<(String, Vec<(String, String)>)> {
         let text = Text::parse(name, base.as_bytes()).map_err(|p| Error::rules(name, p))?;
         let lines = Lines::new(&text);
-        let mut added = Self::default();
+        let mut added = Self {
+            values: self.values.clone(),
+            ..Self::default()
+        };
         let mut kept = Vec::new();
         for call in self.with_needed().calls() {
             let Some(default) = lines.default_of(call) else {
@@ -254,6 +256,17 @@ mod tests {
             "{rules}"
         );
         assert!(!rules.contains("socket arch"));
+        let mut of_values = profile.clone();
+        let seen = Seen {
+            argument: "arg0".into(),
+            values: BTreeSet::from([3]),
+            others: 0,
+        };
+        of_values.values.insert("read".into(), seen);
+        let (rules, _) = of_values.onto("base", base).unwrap();
+        let read = "\nread arch x86_64 arg0 == 3 allow\n";
+        assert!(rules.contains(read), "{rules}");
+        assert!(!rules.contains("read arch x86_64 allow"), "{rules}");
         let said = |call: &str, lines: &str| (call.to_string(), lines.to_string());
         let socket = said("socket arch x86_64", "socket arg0 == 1 allow");
         let ptrace = said("ptrace arch x86_64", "ptrace errno EIO");

@@ -19,6 +19,8 @@ const VALUES: Range<u64> = 0..64;
 /// More calls would make too many rules.
 const MAX_CALLS: usize = 8;
 
+const ARGUMENTS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
+
 /// Of which call which argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueOf {
@@ -31,8 +33,7 @@ impl ValueOf {
         let (call, argument) = word
             .split_once(':')
             .ok_or("say which argument: socket:arg0")?;
-        let is_argument = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"].contains(&argument);
-        if !is_argument {
+        if !ARGUMENTS.contains(&argument) {
             return Err(format!("'{argument}' is none of arg0 to arg5"));
         }
         let is_call = |abi| syscall_number_of(call, abi).is_some();
@@ -53,6 +54,17 @@ pub struct Seen {
     pub values: BTreeSet<u64>,
     /// How many calls had others than can be told apart.
     pub others: u64,
+}
+
+impl Seen {
+    /// With all arguments of a call.
+    pub fn add(&mut self, arguments: &[u64]) {
+        let index = ARGUMENTS.iter().position(|name| self.argument == *name);
+        match index.and_then(|index| arguments.get(index)) {
+            Some(value) if VALUES.contains(value) => drop(self.values.insert(*value)),
+            _ => self.others += 1,
+        }
+    }
 }
 
 /// By the names of calls.
@@ -214,6 +226,17 @@ mod tests {
         assert_eq!(seen["socket"].values, BTreeSet::from([2, 16]));
         assert_eq!((seen["socket"].others, seen["prctl"].others), (0, 5));
         assert!(seen["prctl"].values.is_empty());
+    }
+
+    #[test]
+    fn arguments_are_told_apart_or_counted() {
+        let mut seen = Seen {
+            argument: "arg1".into(),
+            ..Seen::default()
+        };
+        seen.add(&[7, 63, 9]);
+        seen.add(&[7, 64, 9]);
+        assert_eq!((seen.values, seen.others), (BTreeSet::from([63]), 1));
     }
 
     #[test]
