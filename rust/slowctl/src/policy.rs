@@ -411,10 +411,25 @@ fn rm(out: Output, names: &[String]) -> Result<End> {
     Ok(end)
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     Log,
     Enforce,
+}
+
+impl Mode {
+    /// Enforces no rules that would lock somebody out, unless forced. Says what was done.
+    pub fn set(self, policy: &Policy, forced: bool) -> Result<String> {
+        let mode = match self {
+            Self::Log => "log",
+            Self::Enforce => "enforce",
+        };
+        if self == Self::Enforce && !forced {
+            guard::policy(policy)?;
+        }
+        policy.set_mode(mode)?;
+        Ok(format!("mode {mode}"))
+    }
 }
 
 /// Have a policy carry out what its rules say, or only log it
@@ -431,15 +446,8 @@ impl ModeArgs {
     pub fn run(self, out: Output) -> Result<End> {
         module::require()?;
         let policy = Policy::named(&self.name)?;
-        let mode = match self.mode {
-            Mode::Log => "log",
-            Mode::Enforce => "enforce",
-        };
-        if let (Mode::Enforce, false) = (self.mode, self.force.force) {
-            guard::policy(&policy)?;
-        }
-        policy.set_mode(mode)?;
-        out.print(&Changed::new(policy, format!("mode {mode}"), Vec::new()));
+        let what = self.mode.set(&policy, self.force.force)?;
+        out.print(&Changed::new(policy, what, Vec::new()));
         Ok(End::Good)
     }
 }

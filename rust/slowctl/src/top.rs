@@ -9,9 +9,9 @@ use crate::{
     counts::Counting,
     detach,
     error::{End, Error, Kind, Result, Trying},
-    guard,
     module::{self, Policy},
     output::{print_json_line, Output},
+    policy::Mode,
     signals::{Signals, Woken},
     watch::{Watch, WatchArgs},
 };
@@ -78,7 +78,7 @@ impl Sort {
 /// What is done if the answer is yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
-    Mode { policy: Policy, mode: &'static str },
+    Mode { policy: Policy, mode: Mode },
     Detach(rates::Who),
 }
 
@@ -199,8 +199,8 @@ impl Top {
             n => format!("{n} groups"),
         };
         let (mode, what) = match mode.as_str() {
-            "log" => ("enforce", "enforced"),
-            _ => ("log", "only logged"),
+            "log" => (Mode::Enforce, "enforced"),
+            _ => (Mode::Log, "only logged"),
         };
         let question = format!("{policy} is to be {what}, for {users}?");
         let policy = Policy(policy.clone());
@@ -219,11 +219,8 @@ impl Action {
     fn run(self) -> Result<String> {
         match self {
             Self::Mode { policy, mode } => {
-                if mode == "enforce" {
-                    guard::policy(&policy)?;
-                }
-                policy.set_mode(mode)?;
-                Ok(format!("{}: mode {mode}", policy.0))
+                let what = mode.set(&policy, false)?;
+                Ok(format!("{}: {what}", policy.0))
             }
             Self::Detach(rates::Who::Task(tid)) => {
                 let what = format!("thread {tid}");

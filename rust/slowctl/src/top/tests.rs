@@ -146,7 +146,7 @@ fn nothing_is_done_without_a_yes() {
     assert!(drawn(&top)[13].starts_with("q quit"));
     press(&mut top, KeyCode::Char('m'));
     let policy = Policy("no-open".into());
-    let mode = "enforce";
+    let mode = Mode::Enforce;
     assert_eq!(
         press(&mut top, KeyCode::Char('y')),
         (true, Some(Action::Mode { policy, mode }))
