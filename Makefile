@@ -98,7 +98,7 @@ compare-disabled: $(KERNEL).stamp	## Show that the kernel is unchanged with the 
 	@scripts/compare-disabled
 
 clean:	## Remove what was built, keep what was downloaded
-	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm* $(B)/debug $(B)/*.log $(B)/*.stamp $(B)/slowctl $(B)/slowctl.tap
+	@rm -rf $(B)/obj $(B)/obj-* $(B)/target $(B)/vm* $(B)/debug $(B)/*.log $(B)/*.stamp $(B)/slowctl $(B)/slowctl.tap $(B)/series-built
 
 distclean:	## Remove everything that is not part of the checkout
 	@rm -rf $(B)

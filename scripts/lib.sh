@@ -52,6 +52,14 @@ progress() {
 		END { if (tty && n) printf "\n" > "/dev/stderr" }'
 }
 
+# Takes the packages in a folder apart there, and away.
+# unpack FOLDER
+unpack() {
+	local package
+	for package in "$1"/*.deb; do dpkg-deb -x "$package" "$1" || return; done
+	rm "$1"/*.deb
+}
+
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
