@@ -4,6 +4,10 @@
 
 #ifdef CONFIG_X86_SYSCALL_FASTPATH
 
+#include <linux/percpu-defs.h>
+
+DECLARE_PER_CPU(u64, syscall_64_offset_bits);
+
 void syscall_fastpath_init(void);
 void syscall_fastpath_update(void);
 const char *syscall_fastpath_status(void);

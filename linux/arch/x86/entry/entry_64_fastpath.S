@@ -14,9 +14,8 @@
  *    the same. All are debugging options, which X86_SYSCALL_FASTPATH excludes.
  *  - Exit: what RSEQ_STATS and KMAP_LOCAL have there. With one of these C ends
  *    each call, by syscall_64_slow_return().
- *  - The stack offset's randomization; context tracking at the entry, and at the
- *    exit the RCU work of tick_nohz_user_enter_prepare(); the check of
- *    X86_DEBUG_FPU. With one of these syscall_64_dispatch() makes the call.
+ *  - Context tracking at the entry, and at the exit the RCU work of
+ *    tick_nohz_user_enter_prepare(): there syscall_64_dispatch() makes the call.
  *  - Context tracking at the exit: where it is on, for whatever CPUs, it is called.
  *  - Xen PV's IRET; rseq_debug_syscall_return(). The fast path is off where one
  *    is active, see syscall_fastpath_init() and syscall_fastpath_update().
@@ -64,14 +63,62 @@
 .endm
 
 /*
- * Sets the carry flag if the system call number in %rsi may take the fast path.
- * One out of range becomes one whose bit is clear: a branch could be mispredicted.
+ * Makes a system call number in %rsi that is out of range one whose bit below is
+ * clear: a branch could be mispredicted.
  */
-.macro TEST_SYSCALL_NUMBER
+.macro CLAMP_SYSCALL_NUMBER
 	movl	$__NR_exit, %ecx
 	cmpq	$NR_syscalls, %rsi
 	cmovaeq	%rcx, %rsi
+.endm
+
+/* Sets the carry flag if the system call number in %rsi may take the fast path. */
+.macro TEST_SYSCALL_NUMBER
+	CLAMP_SYSCALL_NUMBER
 	btl	%esi, syscall_64_fast(%rip)
+.endm
+
+#ifdef CONFIG_FRAME_POINTER
+#define PT_REGS_ENCODED	1
+#else
+#define PT_REGS_ENCODED	0
+#endif
+
+/*
+ * Calls @function with the stack moved, as by add_random_kstack_offset(), and goes
+ * @back. Each call takes the bits of an offset from a random word, and draws a new
+ * one where none are left. RBP finds pt_regs meanwhile, for unwinders, too. With
+ * IRQs off; @function runs, and returns, with IRQs on.
+ */
+.macro CALL_WITH_STACK_OFFSET function:req back:req can_be_lean=0
+	movq	PER_CPU_VAR(syscall_64_offset_bits), %rax
+.Lbits_\@:
+	movl	%eax, %ecx
+	shrq	$STACK_OFFSET_BITS, %rax
+	jz	.Ldraw_\@
+	movq	%rax, PER_CPU_VAR(syscall_64_offset_bits)
+	andl	$STACK_OFFSET_MASK, %ecx
+	leaq	PT_REGS_ENCODED(%rsp), %rbp
+	UNWIND_HINT_REGS base=%rbp offset=-PT_REGS_ENCODED
+	subq	%rcx, %rsp
+	sti
+	call	\function
+	leaq	-PT_REGS_ENCODED(%rbp), %rsp
+	UNWIND_HINT_REGS
+	.if \can_be_lean
+	ALTERNATIVE "xorl %ebp, %ebp", __stringify(movq RBP(%rsp), %rbp), \
+		X86_FEATURE_SYSCALL_FAST_LEAN
+	.else
+	xorl	%ebp, %ebp	/* nospec rbp */
+	.endif
+	jmp	\back
+
+.Ldraw_\@:
+	call	syscall_64_draw_offset_bits
+	movq	%rsp, %rdi
+	movslq	ORIG_RAX(%rsp), %rsi
+	CLAMP_SYSCALL_NUMBER
+	jmp	.Lbits_\@
 .endm
 
 .macro PUSH_AND_CLEAR_SYSCALL_REGS
@@ -91,6 +138,23 @@
 	leaq	ORIG_RAX + 64(%rsp), \scratch
 	subq	PER_CPU_VAR(fred_rsp0), \scratch
 	orq	\scratch, \to
+.endm
+
+/*
+ * Sets bits of @to, and clears ZF, unless the FPU has the task's registers: then C
+ * has fpregs_assert_state_consistent() look. Needs the task in %rbx.
+ */
+.macro OR_FPU_STATE_INVALID to:req
+#ifdef CONFIG_X86_DEBUG_FPU
+	leaq	TASK_fpu(%rbx), %rdx
+	xorq	PER_CPU_VAR(fpu_fpregs_owner_ctx), %rdx
+	orq	%rdx, \to
+	movl	TASK_fpu_last_cpu(%rbx), %edx
+#ifdef CONFIG_SMP
+	xorl	PER_CPU_VAR(cpu_number), %edx
+#endif
+	orq	%rdx, \to
+#endif
 .endm
 
 /*
@@ -117,8 +181,10 @@
 
 	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
 	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
-	ALTERNATIVE "sti; call x64_sys_call", \
-		"call syscall_64_dispatch", X86_FEATURE_SYSCALL_FAST_DISPATCH
+	ALTERNATIVE_2 "sti; call x64_sys_call", \
+		"call syscall_64_dispatch", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
+		"jmp .Lfastpath_offset", X86_FEATURE_SYSCALL_FAST_OFFSET
+.Lfastpath_called:
 	ANNOTATE type=ANNOTYPE_INSTR_END
 	cli
 
@@ -133,6 +199,7 @@
 #ifdef CONFIG_UNWIND_USER
 	orq	TASK_unwind_mask(%rbx), %rcx
 #endif
+	OR_FPU_STATE_INVALID %rcx
 	.if \fred
 	OR_FRED_STACK_CHANGED %rcx, %rdx
 	ALTERNATIVE "jmp .Lfastpath_slow_return", \
@@ -170,8 +237,10 @@
 	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 	LOAD_CURRENT_TASK %rbx
 .Lfastpath_cleared:
-	ALTERNATIVE "sti; call syscall_64_handled", \
-		"call syscall_64_dispatch_handled", X86_FEATURE_SYSCALL_FAST_DISPATCH
+	ALTERNATIVE_2 "sti; call syscall_64_handled", \
+		"call syscall_64_dispatch_handled", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
+		"jmp .Lfastpath_offset_handled", X86_FEATURE_SYSCALL_FAST_OFFSET
+.Lfastpath_handled:
 	cli
 
 	/* syscall_work was looked at there, and once is enough. */
@@ -182,6 +251,7 @@
 #ifdef CONFIG_UNWIND_USER
 	orq	TASK_unwind_mask(%rbx), %rax
 #endif
+	OR_FPU_STATE_INVALID %rax
 	.if \fred
 	OR_FRED_STACK_CHANGED %rax, %rcx
 	ALTERNATIVE "", "jz \exit", X86_FEATURE_SYSCALL_FAST_EXIT
@@ -219,6 +289,25 @@
 	/* "lean" is for the fast path alone. */
 	ALTERNATIVE "jmp .Lfastpath_none", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 .Lfastpath_none:
+.endm
+
+/*
+ * Where SYSCALL_FASTPATH makes its calls if the stack is to be moved. It goes where
+ * nothing falls through to it.
+ */
+.macro SYSCALL_FASTPATH_OFFSET
+#ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
+.Lfastpath_offset:
+	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called, can_be_lean=1
+#ifdef SYSCALL_WORK_HANDLER
+.Lfastpath_offset_handled:
+	CALL_WITH_STACK_OFFSET syscall_64_handled, .Lfastpath_handled
+#endif
+#else
+.Lfastpath_offset:
+.Lfastpath_offset_handled:
+	ud2
+#endif
 .endm
 
 /*
@@ -275,6 +364,9 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
 	jmp	syscall_return_via_sysret
 #endif
+
+SYM_INNER_LABEL(entry_SYSCALL_64_offset, SYM_L_LOCAL)
+	SYSCALL_FASTPATH_OFFSET
 .endm
 
 /*
@@ -301,6 +393,8 @@ SYM_CODE_START_LOCAL(fred_syscall)
 	SYSCALL_FASTPATH exit=\exit fred=1
 	call	do_syscall_64
 	jmp	\exit
+
+	SYSCALL_FASTPATH_OFFSET
 SYM_CODE_END(fred_syscall)
 .endm
 

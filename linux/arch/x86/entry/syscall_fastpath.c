@@ -3,17 +3,20 @@
  * Whether 64-bit system calls are tried in assembly first, and which of them.
  * The path itself is in entry_64_fastpath.S.
  */
+#include <linux/bits.h>
 #include <linux/context_tracking.h>
 #include <linux/cpufeature.h>
 #include <linux/export.h>
 #include <linux/init.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/randomize_kstack.h>
 #include <linux/rseq_entry.h>
 #include <linux/string.h>
 #include <linux/syscall_fastpath.h>
 
+#include <asm/syscall.h>
 #include <asm/unistd.h>
 
 /* One bit for each number, from syscall_64.tbl. */
@@ -66,7 +69,7 @@ static bool __init randomizes_stack_offset(void)
 
 /*
  * What syscall_return_via_sysret, arch_exit_to_user_mode_prepare() and C code before
- * that do, but for VERW and what syscall_64_dispatch() does.
+ * that do, but for VERW, what syscall_64_dispatch() does, and the FPU's check.
  */
 static bool __init has_exit_work(void)
 {
@@ -95,11 +98,12 @@ void __init syscall_fastpath_init(void)
 		return;
 
 	setup_force_cpu_cap(X86_FEATURE_SYSCALL_FASTPATH);
-	if (context_tracking_enabled())
+	if (context_tracking_enabled()) {
 		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_TRACKING);
-	if (context_tracking_enabled() || randomizes_stack_offset() ||
-	    IS_ENABLED(CONFIG_X86_DEBUG_FPU))
 		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_DISPATCH);
+	} else if (randomizes_stack_offset()) {
+		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_OFFSET);
+	}
 	if (!has_exit_work()) {
 		setup_force_cpu_cap(X86_FEATURE_SYSCALL_FAST_EXIT);
 		/* That unwinder would follow the user's RBP; FRED's entry is not this one's. */
@@ -109,6 +113,39 @@ void __init syscall_fastpath_init(void)
 	}
 	syscall_fastpath_update();
 }
+
+#ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
+/* What is left of a random word, for the offsets of the next calls on this CPU. */
+DEFINE_PER_CPU(u64, syscall_64_offset_bits);
+
+/**
+ * syscall_64_draw_offset_bits - Draw the offsets of the next calls
+ *
+ * Assembly takes an offset from where SYSCALL_64_OFFSET_MASK has it, and shifts
+ * the next one there. A bit follows the last one, so that nothing but that is
+ * left when the word is used up.
+ *
+ * Context: IRQs off. noinstr, as what entry code calls.
+ * Return: The word.
+ */
+__visible noinstr u64 syscall_64_draw_offset_bits(void)
+{
+	const int first = __ffs(SYSCALL_64_OFFSET_MASK);
+	const int end = first + (63 - first) / SYSCALL_64_OFFSET_BITS * SYSCALL_64_OFFSET_BITS;
+	struct rnd_state *state;
+	u64 bits;
+
+	BUILD_BUG_ON(first >= SYSCALL_64_OFFSET_BITS);
+
+	instrumentation_begin();
+	state = raw_cpu_ptr(&kstack_rnd_state);
+	bits = prandom_u32_state(state);
+	bits |= (u64)prandom_u32_state(state) << 32;
+	instrumentation_end();
+
+	return (bits & GENMASK_ULL(end - 1, first)) | BIT_ULL(end);
+}
+#endif
 
 static bool rseq_debug(void)
 {

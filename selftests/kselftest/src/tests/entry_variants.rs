@@ -14,6 +14,7 @@ use std::{collections::BTreeSet, fs};
 super::tests! {
     [FastPath] =>
         stack_offset_is_as_the_boot_says
+        stack_of_a_waiting_call_is_unwound
         path_on_cpus_that_are_tracked
         migration_between_cpus_that_are_tracked;
 }
@@ -50,6 +51,28 @@ fn stack_offset_is_as_the_boot_says() -> Result<()> {
             offsets.len() == 1
         };
         ensure!(good, "{path:?}: {} places", offsets.len());
+    }
+    Ok(())
+}
+
+/// Wherever the stack was moved to: up to the entry.
+fn stack_of_a_waiting_call_is_unwound() -> Result<()> {
+    for path in [Path::Fast, Path::Slow] {
+        let mut puppet = Puppet::new(move |command| match command {
+            b'p' => i64::from(path.take().is_ok()) - 1,
+            _ => 0,
+        })?;
+        ensure!(puppet.call(b'p')? == 0, "{path:?}");
+        for _ in 0..20 {
+            puppet.call(0)?;
+            puppet.until_idle()?;
+            let stack = fs::read_to_string(format!("/proc/{}/stack", puppet.tid()))?;
+            let last = stack.lines().last().context("no frames")?;
+            let is_entry = ["entry_SYSCALL_64", "fred"]
+                .iter()
+                .any(|entry| last.contains(entry));
+            ensure!(is_entry, "{path:?}: {stack}");
+        }
     }
     Ok(())
 }
