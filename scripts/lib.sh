@@ -69,14 +69,16 @@ at_least() { printf '%s\n%s\n' "$1" "$2" | sort -CV; }
 
 # What another checkout on this machine has compiled need not be compiled again.
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-llvm=19
+# Which compiler it is: clang, of this version, or gcc.
+kernel_cc=clang llvm=19
 kernel_make() {
-	local compiler=clang-$llvm
+	local compiler=clang-$llvm toolchain=(LLVM="-$llvm" OBJCOPY=objcopy)
+	[ "$kernel_cc" = clang ] || compiler=gcc toolchain=()
 	export CLANG=$compiler
 	# bindgen takes the latest library that is there, and has to have the compiler's.
 	[ ! -d "/usr/lib/llvm-$llvm/lib" ] || export LIBCLANG_PATH=/usr/lib/llvm-$llvm/lib
 	! command -v ccache >/dev/null || compiler=$TOP/scripts/ccache-clang
-	PATH=$BUILD/tools/llvm-$llvm/bin:$PATH make -C "$LINUX" LLVM="-$llvm" CC="$compiler" OBJCOPY=objcopy RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
+	PATH=$BUILD/tools/llvm-$llvm/bin:$PATH make -C "$LINUX" "${toolchain[@]}" CC="$compiler" RUSTC="$RUSTC" RUSTFMT=/usr/bin/rustfmt \
 		CLIPPY_DRIVER=/usr/bin/clippy-driver RUSTDOC=/usr/bin/rustdoc O="$OBJ" "$@"
 }
 
@@ -182,6 +184,12 @@ pristine_tree() {
 debian_release() {
 	# shellcheck disable=SC1091
 	(. /etc/os-release && [ "${ID-}" = debian ] && echo "${VERSION_ID-}") || true
+}
+
+# Where Debian may have the kernel's packages: for the release that runs here, and for others.
+kernel_suites() {
+	# shellcheck disable=SC1091
+	(. /etc/os-release && printf '%s\n' "${VERSION_CODENAME-}-backports" trixie-backports forky sid)
 }
 
 # apt with a state of our own: the system's sources stay as they are.
