@@ -49,7 +49,7 @@ debug_machines="
 
 # Those of "make test-rt".
 rt_machines="
-	rt           --cpus $several --kernel rt -- attach detach group inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
+	rt           --cpus $several --kernel rt -- path_of stack_o attach detach group inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
 "
 
 # Whether a KTAP file has as many results as it says, and some: $ran of $plan.
