@@ -85,16 +85,18 @@ kernel_make() {
 # The fragments' files, as words.
 fragment_files() { printf "$TOP/scripts/config/%s.config\n" "$@"; }
 
-# Configures the kernel that kernel_make builds.
-# configure FRAGMENT...
-configure() {
+# Lays fragments over the configuration that there is.
+# lay_over FRAGMENT...
+lay_over() {
 	local files
 	mapfile -t files < <(fragment_files "$@")
-	kernel_make rustavailable &&
-		kernel_make tinyconfig &&
-		"$LINUX/scripts/kconfig/merge_config.sh" -m -O "$OBJ" "$OBJ/.config" "${files[@]}" &&
+	"$LINUX/scripts/kconfig/merge_config.sh" -m -O "$OBJ" "$OBJ/.config" "${files[@]}" &&
 		kernel_make olddefconfig
 }
+
+# Configures the kernel that kernel_make builds.
+# configure FRAGMENT...
+configure() { kernel_make rustavailable && kernel_make tinyconfig && lay_over "$@"; }
 
 # Says which option Kconfig has dropped, or set all the same: it would be missed only much later.
 # dropped_option FRAGMENT...
@@ -186,12 +188,6 @@ debian_release() {
 	(. /etc/os-release && [ "${ID-}" = debian ] && echo "${VERSION_ID-}") || true
 }
 
-# Where Debian may have the kernel's packages: for the release that runs here, and for others.
-kernel_suites() {
-	# shellcheck disable=SC1091
-	(. /etc/os-release && printf '%s\n' "${VERSION_CODENAME-}-backports" trixie-backports forky sid)
-}
-
 # apt with a state of our own: the system's sources stay as they are.
 # private_apt SUITE... -- APT-COMMAND...
 private_apt() {
@@ -213,4 +209,16 @@ private_apt() {
 		-o APT::Sandbox::User=root -q)
 	as_root apt-get "${options[@]}" update &&
 		as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
+}
+
+# Downloads one of the kernel's packages, from where Debian has it for the release that runs here, or for others.
+# download_of_kernel PACKAGE FOLDER
+download_of_kernel() {
+	local release suite
+	# shellcheck disable=SC1091
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+	for suite in "$release-backports" trixie-backports forky sid; do
+		! (cd "$2" && private_apt "$suite" -- download "$1") || return 0
+	done
+	return 1
 }
