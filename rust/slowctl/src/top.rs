@@ -106,10 +106,10 @@ enum Calls {
 }
 
 /// The group whose calls are counted, as long as it is selected.
-struct Counted {
+struct Followed {
     name: String,
     counting: Counting,
-    last: Option<rates::Counted>,
+    last: Option<rates::CallSample>,
 }
 
 impl Top {
@@ -242,7 +242,7 @@ impl Action {
 struct Looking {
     watch: Option<Watch>,
     last: Sample,
-    counted: Option<Counted>,
+    followed: Option<Followed>,
 }
 
 impl Looking {
@@ -255,7 +255,7 @@ impl Looking {
         let mut looking = Self {
             watch,
             last: Sample::default(),
-            counted: None,
+            followed: None,
         };
         match looking.sample() {
             Ok(sample) => {
@@ -287,7 +287,7 @@ impl Looking {
     /// Has the group count that is selected, and no other one.
     fn follow(&mut self, top: &mut Top) {
         let name = top.selected.clone();
-        if self.counted.as_ref().map(|counted| &counted.name) == name.as_ref() {
+        if self.followed.as_ref().map(|followed| &followed.name) == name.as_ref() {
             return;
         }
         self.count_no_more();
@@ -299,7 +299,7 @@ impl Looking {
         };
         match Counting::start(std::slice::from_ref(group), true) {
             Ok(counting) => {
-                self.counted = Some(Counted {
+                self.followed = Some(Followed {
                     name: group.0.clone(),
                     counting,
                     last: None,
@@ -312,16 +312,16 @@ impl Looking {
     }
 
     fn read_calls(&mut self, top: &mut Top) {
-        let Some(counted) = &mut self.counted else {
+        let Some(followed) = &mut self.followed else {
             return;
         };
-        let lost = match counted.counting.read() {
+        let lost = match followed.counting.read() {
             Ok((counts, lost)) if lost.is_empty() => {
-                let now = rates::Counted::new(counts);
-                if let Some(last) = &counted.last {
+                let now = rates::CallSample::new(counts);
+                if let Some(last) = &followed.last {
                     top.calls = Calls::Known(now.rates(last));
                 }
-                counted.last = Some(now);
+                followed.last = Some(now);
                 return;
             }
             Ok((_, lost)) => lost.join("; "),
@@ -333,8 +333,8 @@ impl Looking {
 
     /// Who else reads what it counts has it go on.
     fn count_no_more(&mut self) {
-        if let Some(counted) = self.counted.take() {
-            counted.counting.stop();
+        if let Some(followed) = self.followed.take() {
+            followed.counting.stop();
         }
     }
 

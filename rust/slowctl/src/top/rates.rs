@@ -10,7 +10,7 @@ use crate::{
     module::{self, Counter, Group, Policy, NONE},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 /// Whose counters they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Rates {
 }
 
 /// What a group had counted of its calls at one time.
-pub struct Counted {
+pub struct CallSample {
     at: Instant,
     counts: Counts,
 }
@@ -212,7 +212,7 @@ pub struct CallRates {
     pub p99_ns: Option<u64>,
 }
 
-impl Counted {
+impl CallSample {
     pub fn new(counts: Counts) -> Self {
         Self {
             at: Instant::now(),
@@ -224,19 +224,17 @@ impl Counted {
     pub fn rates(&self, before: &Self) -> Vec<CallRates> {
         let seconds = (self.at - before.at).as_secs_f64();
         let since = self.counts.clone().since(&before.counts);
-        let mut rates: BTreeMap<CallName, CallRates> = BTreeMap::new();
-        for (name, count) in since.calls {
+        let calls = since.calls.into_iter().map(|(name, count)| {
             let times = since.latency.get(&name);
-            let call = CallRates {
-                name: name.clone(),
+            CallRates {
                 calls: rate(count.calls, 0, seconds),
                 errors: rate(count.errors, 0, seconds),
                 p50_ns: times.map(|times| quantile(times, 50)),
                 p99_ns: times.map(|times| quantile(times, 99)),
-            };
-            rates.insert(name, call);
-        }
-        let mut rates = Vec::from_iter(rates.into_values());
+                name,
+            }
+        });
+        let mut rates = Vec::from_iter(calls);
         rates.sort_by(|a, b| b.calls.total_cmp(&a.calls));
         rates
     }
@@ -266,7 +264,7 @@ impl Sample {
 }
 
 #[cfg(test)]
-impl Counted {
+impl CallSample {
     pub fn of(counts: Counts, seconds: u64, first: &Sample) -> Self {
         let at = first.at + std::time::Duration::from_secs(seconds);
         Self { at, counts }

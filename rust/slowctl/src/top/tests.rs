@@ -32,8 +32,8 @@ fn top() -> Top {
         "x86_64 read 30 1\ni386 openat 2 2",
         "x86_64 read 1024:27 65536:2",
     );
-    let old = rates::Counted::of(old, 0, &before);
-    top.calls = Calls::Known(rates::Counted::of(new, 2, &before).rates(&old));
+    let old = rates::CallSample::of(old, 0, &before);
+    top.calls = Calls::Known(rates::CallSample::of(new, 2, &before).rates(&old));
     top
 }
 
