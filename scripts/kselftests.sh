@@ -123,14 +123,14 @@ run_part() {
 	rm -f "$results/$name.begun"
 }
 
-# run_kselftests MACHINE BOOT-OPTIONS... -- TESTS...
-run_kselftests() {
-	local machine=$1 options=() status=0
+# run_in_guest PART BOOT-OPTIONS... -- COMMAND...: one that writes down how long each test takes
+run_in_guest() {
+	local part=$1 options=() status=0
 	shift
 	while [ "$1" != -- ]; do options+=("$1") && shift; done
 	shift
-	scripts/boot --out "$BUILD/vm-$machine" --timeout 4000 --append log_buf_len=4M "${options[@]}" scripts/guest/test "$@" || status=1
-	cp "$BUILD/vm-$machine/seconds" "$results/$machine.slowest" 2>/dev/null || true
+	scripts/boot --out "$BUILD/vm-$part" --timeout 4000 --append log_buf_len=4M "${options[@]}" "$@" || status=1
+	cp "$BUILD/vm-$part/seconds" "$results/$part.slowest" 2>/dev/null || true
 	return $status
 }
 
@@ -154,9 +154,27 @@ begin_machines() {
 		fi
 		rm -f "$passed"
 		# Each row begins with its number of CPUs.
-		begin_part "$machine" "${options[1]}" run_kselftests "$machine" "${options[@]}" -- "${tests[@]}"
+		begin_part "$machine" "${options[1]}" run_in_guest "$machine" "${options[@]}" -- scripts/guest/test "${tests[@]}"
 		[ -z "${SLOWPATH_TESTED-}" ] || echo "$key" >"$results/$machine.key"
 	done
+}
+
+# slowctl: what needs no kernel on the host, and what an operator types in a VM; or of that some tests.
+# begin_slowctl [TEST...]
+begin_slowctl() {
+	[ $# -gt 0 ] || begin_part slowctl-host 1 run_slowctl_host
+	begin_part slowctl 1 run_in_guest slowctl --cpus 1 -- scripts/guest/slowctl "$@"
+}
+run_slowctl_host() {
+	local log=$BUILD/slowctl-tests.log status=0
+	scripts/build-slowctl --test >"$log" 2>&1 || status=1
+	echo "KTAP version 1"
+	# What ends before its tests do has no such line.
+	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p' "$log" | awk '{ n += $1 + $2 } END { print "1.." n + 0 }'
+	sed -nE 's/^test (.*) \.\.\. ok$/ok - \1/p; s/^test (.*) \.\.\. FAILED$/not ok - \1/p' "$log" |
+		awk '{ sub(/ok -/, "ok " NR); print }'
+	[ $status = 0 ] || sed -n '/^failures:/,$ s/^/# /p; /^error/ s/^/# /p' "$log"
+	return $status
 }
 
 # Each dependency that a test declares has a machine to be run on, and there is none that nothing depends on.
