@@ -19,6 +19,19 @@ super::tests! {
         migration_between_cpus_that_are_tracked;
 }
 
+/// The kernel's configuration: where it was built, or where distributions keep it.
+fn config() -> Result<String> {
+    let built = std::env::var("OBJ").map(|obj| format!("{obj}/.config"));
+    let file = match built {
+        Ok(file) => file,
+        Err(_) => {
+            let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+            format!("/boot/config-{}", release.trim())
+        }
+    };
+    fs::read_to_string(&file).context(file)
+}
+
 /// Where the stack is in 300 calls: another place in each of them, or always the same.
 fn stack_offset_is_as_the_boot_says() -> Result<()> {
     const TRIGGER: &str = "/sys/kernel/debug/provoke-crash/DIRECT";
@@ -26,7 +39,10 @@ fn stack_offset_is_as_the_boot_says() -> Result<()> {
         return Err(Skip("the kernel has no LKDTM").into());
     }
     let command_line = fs::read_to_string("/proc/cmdline")?;
-    let random = command_line.contains("randomize_kstack_offset=on");
+    let random = match command_line.rsplit_once("randomize_kstack_offset=") {
+        Some((_, value)) => value.starts_with("on"),
+        None => config()?.contains("\nCONFIG_RANDOMIZE_KSTACK_OFFSET_DEFAULT=y\n"),
+    };
     for path in [Path::Fast, Path::Slow] {
         let mut puppet = Puppet::new(move |_| {
             if path.take().is_err() {
