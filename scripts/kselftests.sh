@@ -27,8 +27,8 @@ machines="
 	amd          --cpus 1 --cpu EPYC -- --on mitigations
 	amd-zen2     --cpus 1 --cpu EPYC-Rome -- --on mitigations
 	offset       --cpus 1 --append randomize_kstack_offset=on -- --on fast_path
-	lean-offset  --cpus 1 --append syscall_fastpath=lean --append randomize_kstack_offset=on -- registers_ stack_o path_of_untagged
-	tracking     --cpus 2 --append nohz_full=1 --append randomize_kstack_offset=on -- tracked stack_o path_status storm_of_switches$fewer
+	lean-offset  --cpus 1 --append syscall_fastpath=lean --append randomize_kstack_offset=on -- registers_ stack_o path_of_untagged path_of_seccomp
+	tracking     --cpus 2 --append nohz_full=1 --append randomize_kstack_offset=on -- tracked stack_o path_status path_of_seccomp storm_of_switches$fewer
 	unmitigated  --cpus 1 --cpu Skylake-Client --append mitigations=off --append syscall.x32=n -- --on mitigations,compat_entry,x32
 "
 # Those of "make test-debug", whose kernels check themselves. They are slow, and the emulation of one-shot

@@ -15,7 +15,7 @@ PAGE = "Documentation/syscall-debugging.rst"
 CLAIMS = (
     ("-> dispatch in assembly", "FAST"),
     ("do_syscall_64(): C does", "SLOW"),
-    ("there is other work than a handler's", "SLOW_WORK"),
+    ("there is other work than seccomp's", "SLOW_WORK"),
     ("its fast bit is clear", "SLOW_QUALIFIED"),
     ("-> slow return", "SLOW_RETURN"),
     ("-> SYSRET\n", "SYSRET"),

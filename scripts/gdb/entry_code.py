@@ -68,10 +68,16 @@ def _calls(function: str, code: list[tuple[int, str]]) -> list[Point]:
 
 def _tests(code: list[tuple[int, str]]) -> list[Point]:
     """The conditional jumps whose condition is one of ours."""
-    offset = int(gdb.parse_and_eval("(long)&((struct task_struct *)0)->thread_info.syscall_work"))
+    work, mode = (
+        int(gdb.parse_and_eval(f"(long)&((struct task_struct *)0)->{member}"))
+        for member in ("thread_info.syscall_work", "seccomp.mode")
+    )
     patterns = {
-        "work": rf"cmpq\s+\$0x0,{offset:#x}\(%rbx\)",
-        "handler": rf"cmpq\s+\$0x[1-9a-f][0-9a-f]*,{offset:#x}\(%rbx\)",
+        "work": rf"cmpq\s+\$0x0,{work:#x}\(%rbx\)",
+        "filters": rf"cmpq\s+\$0x1,{work:#x}\(%rbx\)",
+        "handler": rf"cmpq\s+\$0x[1-9a-f][0-9a-f]*,{work:#x}\(%rbx\)",
+        "mode": rf"cmpl\s+\$0x2,{mode:#x}\(%rbx\)",
+        "bitmap": r"bt\s+%esi,\(%rcx\)",
         "flags": r"testl\s+\$0x10100,.*\(%rsp\)",
         "number": r"bt\s+%esi,.*<syscall_64_fast>",
         "fast exit": r"or\s.*,%rcx",

@@ -16,6 +16,10 @@ def _work() -> int:
     return int(kernel.current()["thread_info"]["syscall_work"])
 
 
+def _is_filtered() -> bool:
+    return _describe_work() == "SYSCALL_WORK_SECCOMP"
+
+
 def _describe_work() -> str:
     return kernel.describe_bits(_work(), kernel.WORK_BITS)
 
@@ -65,8 +69,26 @@ def _test_work(_: Point, taken: bool) -> str:
 
 def _test_handler(_: Point, taken: bool) -> str:
     if taken:
-        return "handler test: there is other work than a handler's -> do_syscall_64()"
+        return "handler test: there is other work than a handler's -> next test"
     return "handler test: a handler is all the work -> next test"
+
+
+def _test_filters(_: Point, taken: bool) -> str:
+    if taken:
+        return "seccomp test: there is other work than seccomp's -> do_syscall_64()"
+    return "seccomp test: seccomp is all the work -> next test"
+
+
+def _test_mode(_: Point, taken: bool) -> str:
+    if taken:
+        return "mode test: the task is not under filters -> do_syscall_64()"
+    return "mode test: the task is under filters -> next test"
+
+
+def _test_bitmap(_: Point, taken: bool) -> str:
+    if taken:
+        return "bitmap test: the filters have to judge the call -> do_syscall_64()"
+    return "bitmap test: the filters allow the call, whatever its arguments -> dispatch in assembly"
 
 
 def _test_flags(_: Point, taken: bool) -> str:
@@ -79,7 +101,9 @@ def _test_number(_: Point, taken: bool) -> str:
     nr = int(kernel.frame()["orig_ax"]) & 0xFFFFFFFF
     call = f"{kernel.describe_syscall(nr)} is {nr}"
     if not taken:
-        where = "syscall_64_handled()" if _work() else "dispatch in assembly"
+        where = "dispatch in assembly"
+        if _work():
+            where = "next test" if _is_filtered() else "syscall_64_handled()"
         return f"number test: {call}, below {kernel.NR_SYSCALLS}, its fast bit is set -> {where}"
     if nr & X32_BIT:
         why = "an x32 number"
@@ -97,7 +121,8 @@ def _test_number(_: Point, taken: bool) -> str:
 
 def _test_fast_exit(point: Point, taken: bool) -> str:
     if taken:
-        return "exit test: no flag that the exit handles, syscall_work is 0 -> SYSRET from assembly"
+        work = "seccomp has nothing to do" if _is_filtered() else "syscall_work is 0"
+        return f"exit test: no flag that the exit handles, {work} -> SYSRET from assembly"
     return f"exit test: {_pending(point.mask)} -> slow return"
 
 
@@ -128,6 +153,9 @@ def _test_return(_: Point, taken: bool) -> str:
 TESTS = {
     "work": _test_work,
     "handler": _test_handler,
+    "filters": _test_filters,
+    "mode": _test_mode,
+    "bitmap": _test_bitmap,
     "flags": _test_flags,
     "number": _test_number,
     "fast exit": _test_fast_exit,

@@ -11,6 +11,7 @@ mod faults;
 mod paths;
 mod process;
 mod registers;
+mod seccomp;
 mod slowpath;
 mod tests;
 mod trace;

@@ -22,7 +22,9 @@
  *  - fred_update_rsp0(): C does it if the task's stack is another than the CPU
  *    would take for the next event.
  *  - x32: its numbers are out of range, the slow path dispatches them.
- *  - Entry and exit work, the user return notifiers, the I/O bitmap, the FPU
+ *  - Seccomp, where its filters are all the work: a call that they allow whatever
+ *    its arguments are passes as __seccomp_permit_syscall() would let it.
+ *  - Other entry and exit work, the user return notifiers, the I/O bitmap, the FPU
  *    registers and unwind_reset_info(): any of the flags tested below leads to
  *    the slow path. TIF_HRTIMER_REARM is for returns from interrupts only.
  *  - TS_COMPAT and TS_I386_REGS_POKED are clear: the task was in user mode
@@ -158,6 +160,40 @@
 .endm
 
 /*
+ * Makes the call, and looks at all that syscall_exit_to_user_mode() would look at:
+ * sets bits of %rcx, and clears ZF, where C has to end the call. With @filtered,
+ * seccomp's bit is no work for an exit.
+ */
+.macro CALL_ON_FASTPATH filtered=0 suffix
+	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
+	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
+	ALTERNATIVE_2 "sti; call x64_sys_call", \
+		"call syscall_64_dispatch", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
+		"jmp .Lfastpath_offset\suffix", X86_FEATURE_SYSCALL_FAST_OFFSET
+.Lfastpath_called\suffix:
+	ANNOTATE type=ANNOTYPE_INSTR_END
+	cli
+
+	/*
+	 * After CLI, so that whoever sets a flag later sends an interrupt,
+	 * which is taken in user mode.
+	 */
+	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
+	andl	TASK_TI_flags(%rbx), %ecx
+	.if \filtered
+	movl	$SYSCALL_WORK_OF_EXIT, %edx
+	andq	TASK_TI_syscall_work(%rbx), %rdx
+	orq	%rdx, %rcx
+	.else
+	orq	TASK_TI_syscall_work(%rbx), %rcx
+	.endif
+#ifdef CONFIG_UNWIND_USER
+	orq	TASK_unwind_mask(%rbx), %rcx
+#endif
+	OR_FPU_STATE_INVALID %rcx
+.endm
+
+/*
  * Follows the mitigations of the entry, with %rdi the pt_regs and %rsi the sign
  * extended system call number, IRQs off. Falls through with both unchanged if
  * the call is to be made by do_syscall_64(); jumps to @exit, like a return from
@@ -179,27 +215,8 @@
 	TEST_SYSCALL_NUMBER
 	jnc	.Lfastpath_slow_number
 
-	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
-	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
-	ALTERNATIVE_2 "sti; call x64_sys_call", \
-		"call syscall_64_dispatch", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
-		"jmp .Lfastpath_offset", X86_FEATURE_SYSCALL_FAST_OFFSET
-.Lfastpath_called:
-	ANNOTATE type=ANNOTYPE_INSTR_END
-	cli
-
-	/*
-	 * All that syscall_exit_to_user_mode() would look at. After CLI, so
-	 * that whoever sets a flag later sends an interrupt, which is taken
-	 * in user mode.
-	 */
-	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
-	andl	TASK_TI_flags(%rbx), %ecx
-	orq	TASK_TI_syscall_work(%rbx), %rcx
-#ifdef CONFIG_UNWIND_USER
-	orq	TASK_unwind_mask(%rbx), %rcx
-#endif
-	OR_FPU_STATE_INVALID %rcx
+	CALL_ON_FASTPATH
+.Lfastpath_end:
 	.if \fred
 	OR_FRED_STACK_CHANGED %rcx, %rdx
 	ALTERNATIVE "jmp .Lfastpath_slow_return", \
@@ -225,7 +242,7 @@
 	 * what holds for the rest of the fast path holds here.
 	 */
 	cmpq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
-	jne	.Lfastpath_slow_work
+	jne	.Lfastpath_other_work
 	.if !\fred
 	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
 	jnz	.Lfastpath_slow_flags
@@ -261,6 +278,32 @@
 	movq	%rsp, %rdi
 	call	syscall_64_handled_return	/* IRQs stay disabled */
 	jmp	\exit
+#endif
+
+.Lfastpath_other_work:
+#ifdef SYSCALL_WORK_FILTERS
+	/*
+	 * Seccomp's filters are all, and allow the call by its number? The
+	 * newest one knows of those before it. Another thread may put one in
+	 * its place, as it may behind the look that C takes.
+	 */
+	cmpq	$SYSCALL_WORK_FILTERS, TASK_TI_syscall_work(%rbx)
+	jne	.Lfastpath_slow_work
+	cmpl	$SECCOMP_FILTER_MODE, TASK_seccomp_mode(%rbx)
+	jne	.Lfastpath_slow_work
+	.if !\fred
+	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
+	jnz	.Lfastpath_slow_flags
+	.endif
+	TEST_SYSCALL_NUMBER
+	jnc	.Lfastpath_slow_number
+	movq	TASK_seccomp_filter(%rbx), %rcx
+	testq	%rcx, %rcx
+	jz	.Lfastpath_slow_work
+	btl	%esi, (%rcx)
+	jnc	.Lfastpath_slow_work
+	CALL_ON_FASTPATH filtered=1 suffix=_filtered
+	jmp	.Lfastpath_end
 #endif
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
@@ -299,12 +342,17 @@
 #ifdef CONFIG_RANDOMIZE_KSTACK_OFFSET
 .Lfastpath_offset:
 	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called, can_be_lean=1
+#ifdef SYSCALL_WORK_FILTERS
+.Lfastpath_offset_filtered:
+	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called_filtered, can_be_lean=1
+#endif
 #ifdef SYSCALL_WORK_HANDLER
 .Lfastpath_offset_handled:
 	CALL_WITH_STACK_OFFSET syscall_64_handled, .Lfastpath_handled
 #endif
 #else
 .Lfastpath_offset:
+.Lfastpath_offset_filtered:
 .Lfastpath_offset_handled:
 	ud2
 #endif

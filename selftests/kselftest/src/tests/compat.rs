@@ -39,7 +39,7 @@ const EBADF: i64 = -(libc::EBADF as i64);
 /// Starts the program, which inherits the path.
 pub(super) fn start(path: Path) -> Result<Compat> {
     let compat = Compat::start()?;
-    if path != Path::Fast {
+    if !path.is_untagged() {
         let group = Group {
             name: format!("of-{}", gettid()),
         };

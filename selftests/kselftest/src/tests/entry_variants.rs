@@ -43,7 +43,7 @@ fn stack_offset_is_as_the_boot_says() -> Result<()> {
         Some((_, value)) => value.starts_with("on"),
         None => config()?.contains("\nCONFIG_RANDOMIZE_KSTACK_OFFSET_DEFAULT=y\n"),
     };
-    for path in [Path::Fast, Path::Slow] {
+    for path in [Path::Fast, Path::Filtered, Path::Slow] {
         let mut puppet = Puppet::new(move |_| {
             if path.take().is_err() {
                 return -1;
@@ -73,7 +73,7 @@ fn stack_offset_is_as_the_boot_says() -> Result<()> {
 
 /// Wherever the stack was moved to: up to the entry.
 fn stack_of_a_waiting_call_is_unwound() -> Result<()> {
-    for path in [Path::Fast, Path::Slow] {
+    for path in [Path::Fast, Path::Filtered, Path::Slow] {
         let mut puppet = Puppet::new(move |command| match command {
             b'p' => i64::from(path.take().is_ok()) - 1,
             _ => 0,
@@ -151,7 +151,7 @@ fn path_on_cpus_that_are_tracked() -> Result<()> {
 /// stalls, if it takes user space for the kernel, or the other way round.
 fn migration_between_cpus_that_are_tracked() -> Result<()> {
     let (tracked, other) = tracked()?;
-    for path in [Path::Fast, Path::Slow] {
+    for path in [Path::Fast, Path::Filtered, Path::Slow] {
         let mut puppet = Puppet::new(move |_| {
             if path.take().is_err() {
                 return -1;

@@ -3,12 +3,10 @@
 //! No way around: whatever a task without privileges makes of a call, and by whatever way it makes
 //! it, it is judged.
 
-use super::{
-    escape::{child_tries, count, no_way_out, try_call, EPERM},
-    policy::seccomp_with,
-};
+use super::escape::{child_tries, count, no_way_out, try_call, EPERM};
 use crate::{
     process::{self, getppid, gettid, make, raise, syscall, Door, Shared, DOORS, GETPPID},
+    seccomp::seccomp_with,
     tracee::Tracee,
 };
 use anyhow::{ensure, Result};

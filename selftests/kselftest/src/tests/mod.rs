@@ -38,6 +38,7 @@ mod records;
 mod restart;
 mod rules;
 mod samples;
+mod seccomp_paths;
 mod signals;
 mod storms;
 mod strace;
@@ -63,7 +64,7 @@ macro_rules! tests {
 }
 use tests;
 
-/// The same for functions that take the path to test, each of which makes three tests.
+/// The same for functions that take the path to test, each of which makes four tests.
 macro_rules! tests_on_each_path {
     ($([$($on:ident),*] => $($name:ident)*;)*) => {
         pub const TESTS_ON_EACH_PATH: &[&[crate::Test]] =
@@ -72,6 +73,7 @@ macro_rules! tests_on_each_path {
     (@group $on:tt $($name:ident)*) => {
         &[$(
             $crate::tests::tests_on_each_path!(@test $on $name Fast "_fast"),
+            $crate::tests::tests_on_each_path!(@test $on $name Filtered "_filtered"),
             $crate::tests::tests_on_each_path!(@test $on $name Slow "_slow"),
             $crate::tests::tests_on_each_path!(@test $on $name Iret "_iret"),
         )*]
@@ -101,6 +103,7 @@ pub const ALL: &[&[&[Test]]] = &[
     group_races::TESTS,
     cgroups::TESTS,
     paths::TESTS,
+    seccomp_paths::TESTS,
     entry_variants::TESTS,
     preserve::TESTS,
     preserve::TESTS_ON_EACH_PATH,

@@ -4,12 +4,13 @@
 //! audit. What comes before the policy may take the call away from it, and what comes after it sees
 //! what it made of the call.
 
-use super::policy::{seccomp, seccomp_with, traced, under, SECCOMP_STOP, SYSCALL_STOP};
+use super::policy::{traced, under, SECCOMP_STOP, SYSCALL_STOP};
 use crate::{
     audit::Audit,
     process::{
         getppid, gettid, handle, mount, syscall, until, until_delayed, Child, Puppet, Shared,
     },
+    seccomp::{seccomp, seccomp_with},
     slowpath::{attach, detach, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};

@@ -3,7 +3,7 @@
 //! Which path a syscall takes, and why.
 
 use crate::{
-    paths::{fast_path_is_on, fast_path_status, Paths},
+    paths::{fast_path_is_on, fast_path_status, Path, Paths},
     process::{self, getppid, gettid, mount, shared, until, Child, Puppet, Shared},
     slowpath::{self, attach, detach, Group},
     Skip,
@@ -24,7 +24,6 @@ super::tests! {
         path_of_exit
         path_of_exit_group
         path_of_numbers_out_of_range
-        path_of_seccomp_filter
         path_of_user_dispatch
         path_with_rseq_debug;
     [Mitigations, FastPath, Cpus] =>
@@ -37,20 +36,20 @@ super::tests! {
 }
 
 /// The counters of a child that waits for a command, before and after one.
-fn taken(puppet: &mut Puppet, command: u8) -> Result<Paths> {
+pub(super) fn taken(puppet: &mut Puppet, command: u8) -> Result<Paths> {
     puppet.until_idle()?;
     let before = Paths::of(puppet.tid())?;
     puppet.call(command)?;
     Ok(Paths::of(puppet.tid())?.since(before))
 }
 
-const CALLS: u64 = 1000;
+pub(super) const CALLS: u64 = 1000;
 
 fn caller() -> Result<Puppet> {
     Puppet::new(|_| (0..CALLS).map(|_| getppid()).sum())
 }
 
-fn need_fast_path() -> Result<()> {
+pub(super) fn need_fast_path() -> Result<()> {
     if fast_path_is_on()? {
         Ok(())
     } else {
@@ -58,7 +57,7 @@ fn need_fast_path() -> Result<()> {
     }
 }
 
-fn check_fast(taken: Paths) -> Result<()> {
+pub(super) fn check_fast(taken: Paths) -> Result<()> {
     if fast_path_is_on()? {
         ensure!(taken.fast >= CALLS, "{taken:?}");
         ensure!(taken.in_c() == 0, "{taken:?}");
@@ -337,24 +336,39 @@ fn path_of_qualified_calls() -> Result<()> {
             Box::new(|| process::syscall(SYS_URETPROBE, [0; 6]))
         }),
     ];
-    for (name, qualified, call) in calls {
-        let before = Paths::of(gettid())?;
-        call();
-        let after = Paths::of(gettid())?.since(before);
-        ensure!(after.slow_qualified == qualified, "{name}: {after:?}");
+    for path in [Path::Fast, Path::Filtered] {
+        path.take()?;
+        for (name, qualified, call) in &calls {
+            let before = Paths::of(gettid())?;
+            call();
+            let after = Paths::of(gettid())?.since(before);
+            ensure!(
+                after.slow_qualified == *qualified,
+                "{path:?}: {name}: {after:?}"
+            );
+        }
     }
     Ok(())
 }
 
 fn check_last_call(nr: i64) -> Result<()> {
     need_fast_path()?;
-    let mut puppet = Puppet::new(move |_| process::syscall(nr, [0; 6]))?;
-    puppet.until_idle()?;
-    let before = Paths::of(puppet.tid())?;
-    puppet.send(0)?;
-    puppet.child.wait_zombie()?;
-    let after = Paths::of(puppet.tid())?.since(before);
-    ensure!(after.slow_qualified == 1 && after.fast == 0, "{after:?}");
+    for path in [Path::Fast, Path::Filtered] {
+        let mut puppet = Puppet::new(move |command| match command {
+            b'p' => i64::from(path.take().is_ok()),
+            _ => process::syscall(nr, [0; 6]),
+        })?;
+        ensure!(puppet.call(b'p')? == 1, "{path:?}");
+        puppet.until_idle()?;
+        let before = Paths::of(puppet.tid())?;
+        puppet.send(0)?;
+        puppet.child.wait_zombie()?;
+        let after = Paths::of(puppet.tid())?.since(before);
+        ensure!(
+            after.slow_qualified == 1 && after.fast == 0,
+            "{path:?}: {after:?}"
+        );
+    }
     Ok(())
 }
 
@@ -370,13 +384,21 @@ fn check_numbers(numbers: &'static [i64]) -> Result<()> {
     need_fast_path()?;
     let numbers = numbers.iter().copied();
     let count = numbers.clone().count() as u64;
-    let mut puppet = Puppet::new(move |_| {
-        let failed = |nr: &i64| process::syscall(*nr, [0; 6]) < 0;
+    let mut puppet = Puppet::new(move |command| {
+        if command == b'f' {
+            return i64::from(Path::Filtered.take().is_ok());
+        }
+        let failed = |nr: &i64| process::syscall(*nr, [0; 6]) == -i64::from(libc::ENOSYS);
         numbers.clone().filter(failed).count() as i64
     })?;
-    let taken = taken(&mut puppet, 0)?;
-    ensure!(taken.slow_number == count, "{taken:?}");
-    ensure!(taken.slow == count, "{taken:?}");
+    let failed = puppet.call(0)?;
+    for filtered in [false, true] {
+        ensure!(!filtered || puppet.call(b'f')? == 1, "no filter");
+        let taken = taken(&mut puppet, 0)?;
+        ensure!(taken.slow_number == count, "{filtered}: {taken:?}");
+        ensure!(taken.slow == count, "{filtered}: {taken:?}");
+        ensure!(puppet.call(0)? == failed, "{filtered}: another was made");
+    }
     Ok(())
 }
 
@@ -400,35 +422,6 @@ fn path_of_numbers_out_of_range() -> Result<()> {
 
 fn path_of_x32_numbers() -> Result<()> {
     check_numbers(&[0x4000_006e, 0x4000_0000 + 512, 0x4fff_ffff])
-}
-
-fn path_of_seccomp_filter() -> Result<()> {
-    need_fast_path()?;
-    let mut puppet = Puppet::new(|command| match command {
-        b's' => {
-            let mut filter = [libc::sock_filter {
-                code: (libc::BPF_RET | libc::BPF_K) as u16,
-                jt: 0,
-                jf: 0,
-                k: libc::SECCOMP_RET_ALLOW,
-            }];
-            let program = libc::sock_fprog {
-                len: 1,
-                filter: filter.as_mut_ptr(),
-            };
-            let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-            process::syscall(
-                libc::SYS_seccomp,
-                [mode, 0, &raw const program as u64, 0, 0, 0],
-            )
-        }
-        _ => (0..CALLS).map(|_| getppid()).sum(),
-    })?;
-    check_fast(taken(&mut puppet, 0)?)?;
-    // Fast on the way in, and slow on the way out: it has got work meanwhile.
-    let during = taken(&mut puppet, b's')?;
-    ensure!(during.slow_work == 2, "{during:?}");
-    check_slow(taken(&mut puppet, 0)?)
 }
 
 fn path_of_user_dispatch() -> Result<()> {

@@ -110,9 +110,11 @@ fn registers_are_cleared_at_dispatch(path: Path) -> Result<()> {
     const PRESERVED: [&str; 6] = ["bx", "bp", "r12", "r13", "r14", "r15"];
 
     let lean = fs::read_to_string("/proc/cmdline")?.contains("syscall_fastpath=lean");
-    let kept = lean && path == Path::Fast && fast_path_is_on()?;
-    let mut names = OTHERS.to_vec();
-    names.extend(PRESERVED.iter().filter(|_| !kept));
+    let fast = path.is_untagged() && fast_path_is_on()?;
+    // Seccomp reads the arguments in C, and leaves some of them where they were.
+    let read = path == Path::Filtered && !fast;
+    let mut names: Vec<&str> = OTHERS.into_iter().filter(|_| !read).collect();
+    names.extend(PRESERVED.iter().filter(|_| !(lean && fast)));
     let values: Vec<String> = names.iter().map(|n| format!("{n}=%{n}:x64")).collect();
     let place = format!("x64_sys_call nr=%si:u32 {}", values.join(" "));
     let _probe = Probe::new("kprobe", "cleared", &place)?;

@@ -2,9 +2,10 @@
 
 //! Calls that a signal interrupts and that are made again are judged again, as any other call.
 
-use super::{policy::seccomp_with, verdicts::paused_with_registers};
+use super::verdicts::paused_with_registers;
 use crate::{
     process::{self, getppid, syscall, until, until_blocked, Door, Puppet, Shared},
+    seccomp::seccomp_with,
     slowpath::{attach, detach, Policy, Task},
     tracee::Tracee,
 };

@@ -2,16 +2,14 @@
 
 //! Each verdict, on each door.
 
-use super::{
-    policy::{seccomp, under},
-    preserve,
-};
+use super::{policy::under, preserve};
 use crate::{
     process::{
         self, getppid, gettid, syscall, until_blocked, until_delayed, Child, Door, Puppet, Shared,
         Zeroed, DOORS, DUP, GETPID, GETPPID,
     },
     registers::{self, Registers},
+    seccomp::seccomp,
     slowpath::{self, attach, detach, set, Group, Policy, Task},
 };
 use anyhow::{ensure, Context, Result};

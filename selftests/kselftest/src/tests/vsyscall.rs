@@ -4,12 +4,13 @@
 //! what a system call would. Each mode of `vsyscall=` has its tests; in the others they are skipped.
 
 use super::{
-    policy::{seccomp, under},
+    policy::under,
     verdicts::{count, handle, SEEN},
 };
 use crate::{
     process::{self, Child, Puppet},
     registers::Registers,
+    seccomp::seccomp,
     slowpath::{attach, Policy},
     Skip,
 };
