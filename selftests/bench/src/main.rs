@@ -52,6 +52,12 @@ enum Command {
         kernel: filters::Kernel,
         #[arg(long)]
         clock: bool,
+        /// Only those that the table by CPU model has
+        #[arg(long)]
+        few: bool,
+        /// The column that the numbers belong in
+        #[arg(long, default_value = "filters")]
+        column: String,
         #[arg(long)]
         output: PathBuf,
     },
@@ -71,6 +77,15 @@ enum Command {
         json: PathBuf,
         #[arg(long)]
         svg: PathBuf,
+    },
+    /// Print a table by CPU model: what a null call costs on mainline, on mainline without
+    /// mitigations, and on our kernel
+    ReportModels {
+        /// Each three runs of a model, whose name is the column
+        runs: Vec<PathBuf>,
+        /// All numbers, as JSON
+        #[arg(long)]
+        json: PathBuf,
     },
     /// Print a table of several runs; the first is what the others are compared with
     Report {
@@ -142,13 +157,15 @@ fn main() -> Result<()> {
         Command::RunFilters {
             kernel: on,
             clock,
+            few,
+            column,
             output,
         } => {
             let run = Run {
-                column: "filters".to_string(),
+                column,
                 kernel: kernel()?,
                 unit: unit(clock),
-                results: filters::measure_all(on, clock)?,
+                results: filters::measure_all(on, few, clock)?,
             };
             write(&run, output)
         }
@@ -170,7 +187,13 @@ fn main() -> Result<()> {
             serde_json::to_writer_pretty(File::create(json)?, &runs)?;
             let table = report::filters(&runs)?;
             chart::draw_by_rules(&svg, &runs)?;
-            println!("{table}");
+            println!("{table}\n{}", report::other_work(&runs)?);
+            Ok(())
+        }
+        Command::ReportModels { runs, json } => {
+            let runs = read(&runs)?;
+            serde_json::to_writer_pretty(File::create(json)?, &runs)?;
+            println!("{}", report::models(&runs)?);
             Ok(())
         }
         Command::Report { runs, json, svg } => {

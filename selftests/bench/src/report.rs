@@ -3,7 +3,7 @@
 //! One table of all runs.
 
 use crate::{cases, filters, groups, Run};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
 
 /// The numbers of each run, then what the others are of the first.
@@ -80,6 +80,80 @@ pub fn filters(runs: &[Run]) -> Result<Table> {
             format!("{:+.1}", cost - plain),
             format!("{:.2}", cost / plain),
         ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
+
+/// What a null call costs a task that has other work, on mainline and on our kernel.
+pub fn other_work(runs: &[Run]) -> Result<Table> {
+    let [mainline, ours] = runs else {
+        bail!("two runs are compared: of mainline and of our kernel");
+    };
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    table.set_header(["null call", "mainline", "ours", "more", "ratio"]);
+    for &name in filters::ON_BOTH {
+        let cost = |run: &Run| {
+            let cost = run.results.get(name).copied();
+            cost.with_context(|| format!("a run lacks {name}"))
+        };
+        let (theirs, ours) = (cost(mainline)?, cost(ours)?);
+        table.add_row([
+            name.to_string(),
+            format!("{theirs:.1}"),
+            format!("{ours:.1}"),
+            format!("{:+.1}", ours - theirs),
+            format!("{:.2}", ours / theirs),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(table)
+}
+
+/// What a null call costs by CPU model, in three runs each: on mainline, there without mitigations,
+/// and on our kernel.
+pub fn models(runs: &[Run]) -> Result<Table> {
+    ensure!(
+        !runs.is_empty() && runs.len() % 3 == 0,
+        "each model has three runs"
+    );
+    let models: Vec<&[Run]> = runs.chunks(3).collect();
+    let cost = |run: &Run, name: &str| {
+        let cost = run.results.get(name).copied();
+        cost.with_context(|| format!("{} lacks {name}", run.column))
+    };
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    let names = models.iter().map(|model| model[0].column.clone());
+    table.set_header(std::iter::once("null call".to_string()).chain(names));
+
+    let mut add = |name: &str, cell: &dyn Fn(&[Run]) -> Result<String>| -> Result<()> {
+        let cells: Vec<String> = models
+            .iter()
+            .map(|model| cell(model))
+            .collect::<Result<_>>()?;
+        table.add_row(std::iter::once(name.to_string()).chain(cells));
+        Ok(())
+    };
+    add("mainline, of it for mitigations", &|model| {
+        let without = cost(&model[1], filters::PLAIN)?;
+        Ok(format!("{:.0}", cost(&model[0], filters::PLAIN)? - without))
+    })?;
+    for &name in filters::BY_MODEL {
+        if models[0][0].results.contains_key(name) {
+            add(name, &|model| Ok(format!("{:.0}", cost(&model[0], name)?)))?;
+        }
+        if models[0][2].results.contains_key(name) {
+            add(&format!("ours: {name}"), &|model| {
+                let (ours, plain) = (cost(&model[2], name)?, cost(&model[0], filters::PLAIN)?);
+                Ok(format!("{ours:.0} ({:.2})", ours / plain))
+            })?;
+        }
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
