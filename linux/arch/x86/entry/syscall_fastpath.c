@@ -27,7 +27,7 @@ static const u32 fast_syscalls[] = {
 
 static_assert(ARRAY_SIZE(fast_syscalls) == DIV_ROUND_UP(NR_syscalls, 32));
 /* Assembly looks up the same numbers in seccomp's. */
-static_assert(SECCOMP_ARCH_NATIVE_NR >= NR_syscalls);
+static_assert(NR_syscalls <= SECCOMP_ARCH_NATIVE_NR);
 
 /* What entry_SYSCALL_64 tests: those bits, or none. */
 asmlinkage u32 syscall_64_fast[ARRAY_SIZE(fast_syscalls)] __read_mostly;
