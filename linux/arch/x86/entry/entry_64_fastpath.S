@@ -193,6 +193,16 @@
 	OR_FPU_STATE_INVALID %rcx
 .endm
 
+/* Goes off the fast path, with %rsi clamped, unless flags and number allow it. */
+.macro TEST_FLAGS_AND_NUMBER fred:req
+	.if !\fred
+	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
+	jnz	.Lfastpath_slow_flags
+	.endif
+	TEST_SYSCALL_NUMBER
+	jnc	.Lfastpath_slow_number
+.endm
+
 /*
  * Follows the mitigations of the entry, with %rdi the pt_regs and %rsi the sign
  * extended system call number, IRQs off. Falls through with both unchanged if
@@ -207,13 +217,7 @@
 	cmpq	$0, TASK_TI_syscall_work(%rbx)
 	jne	.Lfastpath_work
 
-	.if !\fred
-	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
-	jnz	.Lfastpath_slow_flags
-	.endif
-
-	TEST_SYSCALL_NUMBER
-	jnc	.Lfastpath_slow_number
+	TEST_FLAGS_AND_NUMBER fred=\fred
 
 	CALL_ON_FASTPATH
 .Lfastpath_end:
@@ -243,12 +247,7 @@
 	 */
 	cmpq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
 	jne	.Lfastpath_other_work
-	.if !\fred
-	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
-	jnz	.Lfastpath_slow_flags
-	.endif
-	TEST_SYSCALL_NUMBER
-	jnc	.Lfastpath_slow_number
+	TEST_FLAGS_AND_NUMBER fred=\fred
 
 	/* "lean" is not for this. */
 	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
@@ -291,12 +290,7 @@
 	jne	.Lfastpath_slow_work
 	cmpl	$SECCOMP_FILTER_MODE, TASK_seccomp_mode(%rbx)
 	jne	.Lfastpath_slow_work
-	.if !\fred
-	testl	$(X86_EFLAGS_TF | X86_EFLAGS_RF), EFLAGS(%rsp)
-	jnz	.Lfastpath_slow_flags
-	.endif
-	TEST_SYSCALL_NUMBER
-	jnc	.Lfastpath_slow_number
+	TEST_FLAGS_AND_NUMBER fred=\fred
 	movq	TASK_seccomp_filter(%rbx), %rcx
 	testq	%rcx, %rcx
 	jz	.Lfastpath_slow_work

@@ -13,10 +13,10 @@
 #include <linux/printk.h>
 #include <linux/randomize_kstack.h>
 #include <linux/rseq_entry.h>
+#include <linux/seccomp.h>
 #include <linux/string.h>
 #include <linux/syscall_fastpath.h>
 
-#include <asm/seccomp.h>
 #include <asm/syscall.h>
 #include <asm/unistd.h>
 
@@ -26,8 +26,10 @@ static const u32 fast_syscalls[] = {
 };
 
 static_assert(ARRAY_SIZE(fast_syscalls) == DIV_ROUND_UP(NR_syscalls, 32));
+#ifdef CONFIG_SECCOMP_FILTER
 /* Assembly looks up the same numbers in seccomp's. */
 static_assert(NR_syscalls <= SECCOMP_ARCH_NATIVE_NR);
+#endif
 
 /* What entry_SYSCALL_64 tests: those bits, or none. */
 asmlinkage u32 syscall_64_fast[ARRAY_SIZE(fast_syscalls)] __read_mostly;
