@@ -4,7 +4,21 @@
 
 use crate::{cases, filters, groups, Run};
 use anyhow::{bail, ensure, Context, Result};
-use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Table};
+use comfy_table::{presets::ASCII_MARKDOWN, CellAlignment, Row, Table};
+
+fn new_table(header: impl Into<Row>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+/// Its numbers, that is all but the first column.
+fn right_aligned(mut table: Table) -> Table {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
 
 /// The numbers of each run, then what the others are of the first.
 pub fn table(runs: &[Run]) -> Result<Table> {
@@ -14,12 +28,10 @@ pub fn table(runs: &[Run]) -> Result<Table> {
         "the runs have different units"
     );
 
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN);
     let mut header = vec![format!("{} a round", base.unit)];
     header.extend(runs.iter().map(|run| run.column.clone()));
     header.extend(others.iter().map(|run| format!("{}, ratio", run.column)));
-    table.set_header(header);
+    let mut table = new_table(header);
 
     for name in cases::names() {
         let get = |run: &Run| {
@@ -37,27 +49,19 @@ pub fn table(runs: &[Run]) -> Result<Table> {
         }
         table.add_row(row);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(right_aligned(table))
 }
 
 /// What it costs to administer groups.
 pub fn groups(runs: &[Run]) -> Result<Table> {
     let run = runs.first().context("there is no run")?;
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN);
-    table.set_header(["groups", &run.unit]);
+    let mut table = new_table(["groups", &run.unit]);
     for &name in groups::NAMES {
         let cost = run.results.get(name);
         let cost = cost.with_context(|| format!("{name} is missing"))?;
         table.add_row([name.to_string(), format!("{cost:.0}")]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(right_aligned(table))
 }
 
 /// What a null call costs under each filter, of all runs.
@@ -69,9 +73,7 @@ pub fn filters(runs: &[Run]) -> Result<Table> {
     };
     let plain = cost(filters::names().next().context("no filters")?)?;
 
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN);
-    table.set_header(["null call", unit, "over plain", "ratio"]);
+    let mut table = new_table(["null call", unit, "over plain", "ratio"]);
     for name in filters::names() {
         let cost = cost(name)?;
         table.add_row([
@@ -81,10 +83,7 @@ pub fn filters(runs: &[Run]) -> Result<Table> {
             format!("{:.2}", cost / plain),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(right_aligned(table))
 }
 
 /// What a null call costs a task that has other work, on mainline and on our kernel.
@@ -92,9 +91,7 @@ pub fn other_work(runs: &[Run]) -> Result<Table> {
     let [mainline, ours] = runs else {
         bail!("two runs are compared: of mainline and of our kernel");
     };
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN);
-    table.set_header(["null call", "mainline", "ours", "more", "ratio"]);
+    let mut table = new_table(["null call", "mainline", "ours", "more", "ratio"]);
     for &name in filters::ON_BOTH {
         let cost = |run: &Run| {
             let cost = run.results.get(name).copied();
@@ -109,10 +106,7 @@ pub fn other_work(runs: &[Run]) -> Result<Table> {
             format!("{:.2}", ours / theirs),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(right_aligned(table))
 }
 
 /// What a null call costs by CPU model, in three runs each: on mainline, there without mitigations,
@@ -127,10 +121,8 @@ pub fn models(runs: &[Run]) -> Result<Table> {
         let cost = run.results.get(name).copied();
         cost.with_context(|| format!("{} lacks {name}", run.column))
     };
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN);
     let names = models.iter().map(|model| model[0].column.clone());
-    table.set_header(std::iter::once("null call".to_string()).chain(names));
+    let mut table = new_table(std::iter::once("null call".to_string()).chain(names));
 
     let mut add = |name: &str, cell: &dyn Fn(&[Run]) -> Result<String>| -> Result<()> {
         let cells: Vec<String> = models
@@ -155,8 +147,5 @@ pub fn models(runs: &[Run]) -> Result<Table> {
             })?;
         }
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Ok(table)
+    Ok(right_aligned(table))
 }
