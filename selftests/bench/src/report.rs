@@ -112,11 +112,10 @@ pub fn other_work(runs: &[Run]) -> Result<Table> {
 /// What a null call costs by CPU model, in three runs each: on mainline, there without mitigations,
 /// and on our kernel.
 pub fn models(runs: &[Run]) -> Result<Table> {
-    ensure!(
-        !runs.is_empty() && runs.len() % 3 == 0,
-        "each model has three runs"
-    );
-    let models: Vec<&[Run]> = runs.chunks(3).collect();
+    let models = runs.chunks_exact(3);
+    ensure!(models.remainder().is_empty(), "each model has three runs");
+    let models: Vec<&[Run]> = models.collect();
+    ensure!(!models.is_empty(), "there is no run");
     let cost = |run: &Run, name: &str| {
         let cost = run.results.get(name).copied();
         cost.with_context(|| format!("{} lacks {name}", run.column))
