@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Says in words what is decided at a point of the entry code, and why."""
 
+from typing import Callable
+
 import gdb
 
 import kernel_state as kernel
@@ -67,34 +69,9 @@ def _test_work(_: Point, taken: bool) -> str:
     return "work test: syscall_work is 0, the task has no work -> next test"
 
 
-def _test_handler(_: Point, taken: bool) -> str:
-    if taken:
-        return "handler test: there is other work than a handler's -> next test"
-    return "handler test: a handler is all the work -> next test"
-
-
-def _test_filters(_: Point, taken: bool) -> str:
-    if taken:
-        return "seccomp test: there is other work than seccomp's -> do_syscall_64()"
-    return "seccomp test: seccomp is all the work -> next test"
-
-
-def _test_mode(_: Point, taken: bool) -> str:
-    if taken:
-        return "mode test: the task is not under filters -> do_syscall_64()"
-    return "mode test: the task is under filters -> next test"
-
-
-def _test_bitmap(_: Point, taken: bool) -> str:
-    if taken:
-        return "bitmap test: the filters have to judge the call -> do_syscall_64()"
-    return "bitmap test: the filters allow the call, whatever its arguments -> dispatch in assembly"
-
-
-def _test_flags(_: Point, taken: bool) -> str:
-    if taken:
-        return "flags test: TF or RF is set, SYSRET cannot restore it -> do_syscall_64()"
-    return "flags test: neither TF nor RF is set, SYSRET will do -> next test"
+def _either(if_taken: str, otherwise: str) -> Callable[[Point, bool], str]:
+    """The words for a test about which no more is to be said."""
+    return lambda _, taken: if_taken if taken else otherwise
 
 
 def _test_number(_: Point, taken: bool) -> str:
@@ -152,11 +129,26 @@ def _test_return(_: Point, taken: bool) -> str:
 
 TESTS = {
     "work": _test_work,
-    "handler": _test_handler,
-    "filters": _test_filters,
-    "mode": _test_mode,
-    "bitmap": _test_bitmap,
-    "flags": _test_flags,
+    "handler": _either(
+        "handler test: there is other work than a handler's -> next test",
+        "handler test: a handler is all the work -> next test",
+    ),
+    "filters": _either(
+        "seccomp test: there is other work than seccomp's -> do_syscall_64()",
+        "seccomp test: seccomp is all the work -> next test",
+    ),
+    "mode": _either(
+        "mode test: the task is not under filters -> do_syscall_64()",
+        "mode test: the task is under filters -> next test",
+    ),
+    "bitmap": _either(
+        "bitmap test: the filters have to judge the call -> do_syscall_64()",
+        "bitmap test: the filters allow the call, whatever its arguments -> dispatch in assembly",
+    ),
+    "flags": _either(
+        "flags test: TF or RF is set, SYSRET cannot restore it -> do_syscall_64()",
+        "flags test: neither TF nor RF is set, SYSRET will do -> next test",
+    ),
     "number": _test_number,
     "fast exit": _test_fast_exit,
     "handled exit": _test_handled_exit,

@@ -68,7 +68,7 @@ const FILTERS: &[Filter] = &[
     ours(ATTACHED, || steer::take(Path::Attached)),
     ours("policy, 1 rule, allowed", || policy(1, None)),
     ours("policy, 10 rules, allowed", || policy(10, None)),
-    ours(POLICY, || policy(100, None)),
+    ours(POLICY_OF_100, || policy(100, None)),
     ours("policy, 1000 rules, allowed", || policy(1000, None)),
     ours("policy, 100 rules, one argument test", || {
         policy(100, Some("getppid arg0 == 0xffffffffffff errno EPERM"))
@@ -82,7 +82,7 @@ const FILTERS: &[Filter] = &[
     }),
     ours("policy, log mode, allowed", || {
         policy(100, None)?;
-        fs::write(format!("{BENCH_POLICY}/mode"), "log").context("mode")
+        fs::write(format!("{POLICY}/mode"), "log").context("mode")
     }),
     ours("policy, injected error", || {
         policy(100, Some("getppid errno EPERM"))
@@ -96,10 +96,10 @@ pub const PLAIN: &str = "mainline, plain";
 const CONSTANT_SECCOMP: &str = "seccomp, constant allow";
 const UNTAGGED: &str = "untagged";
 const ATTACHED: &str = "attached, no policy";
-const POLICY: &str = "policy, 100 rules, allowed";
+const POLICY_OF_100: &str = "policy, 100 rules, allowed";
 
 /// Those of the table by CPU model, where each is a ratio to the first.
-pub const BY_MODEL: &[&str] = &[PLAIN, UNTAGGED, CONSTANT_SECCOMP, ATTACHED, POLICY];
+pub const BY_MODEL: &[&str] = &[PLAIN, UNTAGGED, CONSTANT_SECCOMP, ATTACHED, POLICY_OF_100];
 
 /// Those that a task may have on our kernel as well: it should be none the worse for that.
 pub const ON_BOTH: &[&str] = &[
@@ -113,7 +113,7 @@ pub const ON_BOTH: &[&str] = &[
 pub const BY_RULES: [(u32, &str); 4] = [
     (1, "policy, 1 rule, allowed"),
     (10, "policy, 10 rules, allowed"),
-    (100, POLICY),
+    (100, POLICY_OF_100),
     (1000, "policy, 1000 rules, allowed"),
 ];
 
@@ -138,7 +138,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILTERS.iter().map(|filter| filter.name)
 }
 
-const BENCH_POLICY: &str = "/sys/kernel/config/slowpath/policies/bench";
+const POLICY: &str = "/sys/kernel/config/slowpath/policies/bench";
 
 /// Attaches this process under a policy with so many rules; the last one is given.
 fn policy(rules: usize, last: Option<&str>) -> Result<()> {
@@ -157,8 +157,8 @@ fn policy_with(rules: usize, conditions: usize, last: Option<&str>) -> Result<()
     text.extend(rest.take(rules - 1 - conditions));
     text.push(last.unwrap_or("getppid allow").to_string());
 
-    fs::create_dir(BENCH_POLICY).context(BENCH_POLICY)?;
-    fs::write(format!("{BENCH_POLICY}/rules"), text.concat()).context("rules")?;
+    fs::create_dir(POLICY).context(POLICY)?;
+    fs::write(format!("{POLICY}/rules"), text.concat()).context("rules")?;
     steer::take(Path::Attached)?;
     fs::write(format!("{}/policy", steer::GROUP), "bench").context("policy")
 }
@@ -283,7 +283,7 @@ fn clean_up() {
     let _ = fs::write("/sys/kernel/tracing/events/raw_syscalls/enable", "0");
     let _ = fs::write("/sys/kernel/slowpath/force_all", "0");
     // The task that was just measured has them a little longer than it lives.
-    for directory in [steer::GROUP, BENCH_POLICY] {
+    for directory in [steer::GROUP, POLICY] {
         while fs::remove_dir(directory).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY)) {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

@@ -12,33 +12,30 @@ pub fn seccomp(nr: i64, action: u32) -> Result<()> {
 /// Returns the descriptor, if the flags ask for one.
 pub fn seccomp_with(nr: i64, action: u32, flags: libc::c_ulong) -> Result<i32> {
     let filter = [
-        libc::sock_filter {
-            code: 0x20,
-            jt: 0,
-            jf: 0,
-            k: 0,
-        },
-        libc::sock_filter {
-            code: 0x15,
-            jt: 0,
-            jf: 1,
-            k: nr as u32,
-        },
-        libc::sock_filter {
-            code: 0x06,
-            jt: 0,
-            jf: 0,
-            k: action,
-        },
-        libc::sock_filter {
-            code: 0x06,
-            jt: 0,
-            jf: 0,
-            k: libc::SECCOMP_RET_ALLOW,
-        },
+        statement(LOAD, 0, 0, NUMBER),
+        statement(JUMP_EQUAL, 0, 1, nr as u32),
+        statement(RETURN, 0, 0, action),
+        statement(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
+    install(&filter, flags)
+}
+
+pub const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+pub const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+pub const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+/// Where `seccomp_data` has the number, and the lower half of the first argument.
+pub const NUMBER: u32 = 0;
+pub const FIRST_ARGUMENT: u32 = 16;
+
+pub fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    let code = code as u16;
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// Puts the current task under this filter.
+pub fn install(filter: &[libc::sock_filter], flags: libc::c_ulong) -> Result<i32> {
     let program = libc::sock_fprog {
-        len: 4,
+        len: filter.len() as u16,
         filter: filter.as_ptr().cast_mut(),
     };
     // SAFETY: The program is valid for the call.

@@ -9,7 +9,9 @@ use super::{
 use crate::{
     paths::Paths,
     process::{self, getppid, gettid, Child, Puppet, Shared},
-    seccomp::{seccomp, seccomp_with},
+    seccomp::{
+        install, seccomp, seccomp_with, statement, FIRST_ARGUMENT, JUMP_EQUAL, LOAD, NUMBER, RETURN,
+    },
     slowpath::{self, attach},
 };
 use anyhow::{ensure, Result};
@@ -75,28 +77,15 @@ fn path_of_seccomp_filter_of_arguments() -> Result<()> {
         let with = |arg| process::syscall(libc::SYS_getppid, [arg, 0, 0, 0, 0, 0]);
         match command {
             b'f' => {
-                let statement = |code: u32, jt, jf, k| libc::sock_filter {
-                    code: code as u16,
-                    jt,
-                    jf,
-                    k,
-                };
-                // If it is getppid, and its first argument 5.
-                let mut filter = [
-                    statement(0x20, 0, 0, 0),
-                    statement(0x15, 0, 3, libc::SYS_getppid as u32),
-                    statement(0x20, 0, 0, 16),
-                    statement(0x15, 0, 1, 5),
-                    statement(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | 77),
-                    statement(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+                let filter = [
+                    statement(LOAD, 0, 0, NUMBER),
+                    statement(JUMP_EQUAL, 0, 3, libc::SYS_getppid as u32),
+                    statement(LOAD, 0, 0, FIRST_ARGUMENT),
+                    statement(JUMP_EQUAL, 0, 1, 5),
+                    statement(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | 77),
+                    statement(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
                 ];
-                let program = libc::sock_fprog {
-                    len: 6,
-                    filter: filter.as_mut_ptr(),
-                };
-                let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-                let program = &raw const program as u64;
-                process::syscall(libc::SYS_seccomp, [mode, 0, program, 0, 0, 0])
+                i64::from(install(&filter, 0).unwrap_or(-1))
             }
             b'5' => (0..CALLS).map(|_| with(5)).sum(),
             _ => (0..CALLS).map(|_| with(4)).sum(),
