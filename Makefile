@@ -7,7 +7,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What only tests need is built for them alone.
-KERNEL := $(B)/$(if $(filter test check,$(firstword $(subst -, ,$(MAKECMDGOALS)))),test,run)
+KIND := $(if $(filter test check,$(firstword $(subst -, ,$(MAKECMDGOALS)))),test,run)
+# What another compiler than the usual one builds is another kernel.
+KERNEL := $(B)/$(KIND)$(patsubst %,-%,$(filter gcc gcc-%,$(CC)))
 
 rust_of = $(shell find $(1) -name '*.rs' 2>/dev/null)
 # Those that are laid over the kernel tree.
@@ -82,8 +84,18 @@ check: $(KERNEL)-modules.stamp	## Formatters, clippy, checkpatch, W=1; and check
 check-configs: $(B)/series.stamp	## Compile what the series touches as others have it configured
 	@scripts/check-configs
 
-bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline
-	@scripts/bench
+bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline; CONFIG=debian in Debian's configuration
+	@CONFIG=$(CONFIG) scripts/bench
+
+distro-kernel: $(B)/series.stamp	## A kernel in Debian's configuration: FLAVOUR=cloud, amd64 or rt; FULL=1 with all drivers
+	@scripts/build-kernel --kernel distro
+
+deb: $(B)/series.stamp	## Debian packages of that kernel and of slowctl, in .build/deb
+	@scripts/package
+
+test-distro: $(B)/series.stamp	## Install the packages on a Debian system in a VM, and use them there
+	@scripts/package
+	@scripts/test-distro $(ARGS)
 
 series: $(B)/series.stamp	## Make the series as it would be mailed, in .build/series
 	@scripts/series mail
@@ -120,11 +132,11 @@ FORCE:
 endif
 
 $(KERNEL).stamp: $(B)/series.stamp $(wildcard scripts/config/*.config) scripts/build-kernel Kconfig
-	@scripts/build-kernel --kernel $(notdir $(KERNEL))
+	@scripts/build-kernel --kernel $(KIND)
 	@touch $@
 
 $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of,rust/slowpath samples)
-	@scripts/build-kernel --kernel $(notdir $(KERNEL)) modules
+	@scripts/build-kernel --kernel $(KIND) modules
 	@touch $@
 
-.PHONY: series check-configs help run run-server run-container run-record test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series distro-kernel deb test-distro check-configs help run run-server run-container run-record test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

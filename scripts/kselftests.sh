@@ -52,6 +52,11 @@ rt_machines="
 	rt           --cpus $several --kernel rt -- path_of stack_o attach detach group inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
 "
 
+# That of "make test-distro", with the kernel that is packaged.
+distro_machines="
+	distro       --cpus 1 --kernel distro
+"
+
 # Whether a KTAP file has as many results as it says, and some: $ran of $plan.
 # all_ran FILE
 all_ran() {

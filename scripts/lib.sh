@@ -11,6 +11,7 @@ export PATH=$BUILD/venv/bin:$BUILD/tools/bin:/usr/local/sbin:/usr/local/bin:/usr
 # The distribution's compiler: one of rustup may lack the library's source.
 export RUSTC=${RUSTC:-/usr/bin/rustc} CARGO=${CARGO:-/usr/bin/cargo}
 mkdir -p "$BUILD"
+gibibytes=$(awk '/^MemTotal/ { print int($2 / 1024 / 1024) }' /proc/meminfo)
 
 # What we build: the version that everything was tested with, and the series that may replace it.
 KERNEL_VERSION=7.3.4
@@ -69,11 +70,11 @@ at_least() { printf '%s\n%s\n' "$1" "$2" | sort -CV; }
 
 # What another checkout on this machine has compiled need not be compiled again.
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-# Which compiler it is: clang, of this version, or gcc.
+# Which compiler it is: clang, of this version, or a gcc.
 kernel_cc=clang llvm=19
 kernel_make() {
 	local compiler=clang-$llvm toolchain=(LLVM="-$llvm" OBJCOPY=objcopy)
-	[ "$kernel_cc" = clang ] || compiler=gcc toolchain=()
+	[ "$kernel_cc" = clang ] || compiler=$kernel_cc toolchain=()
 	export CLANG=$compiler
 	# bindgen takes the latest library that is there, and has to have the compiler's.
 	[ ! -d "/usr/lib/llvm-$llvm/lib" ] || export LIBCLANG_PATH=/usr/lib/llvm-$llvm/lib
@@ -94,9 +95,16 @@ lay_over() {
 		kernel_make olddefconfig
 }
 
-# Configures the kernel that kernel_make builds.
+# Configures the kernel that kernel_make builds, from the smallest, or from one that Debian has.
 # configure FRAGMENT...
-configure() { kernel_make rustavailable && kernel_make tinyconfig && lay_over "$@"; }
+configure() {
+	kernel_make rustavailable || return
+	if [ -z "$flavour" ]; then
+		kernel_make tinyconfig && lay_over "$@"
+	else
+		scripts/fetch-config "$flavour" >"$OBJ/.config" && lay_over "$@"
+	fi
+}
 
 # Says which option Kconfig has dropped, or set all the same: it would be missed only much later.
 # dropped_option FRAGMENT...
@@ -112,10 +120,28 @@ dropped_option() {
 	done | sort | head -n 1
 }
 
+# Which of Debian's configurations "distro" is.
+# use_flavour
+use_flavour() {
+	case ${FLAVOUR:-cloud} in
+	cloud) flavour=cloud-amd64 ;;
+	amd64) flavour=amd64 ;;
+	rt) flavour=rt-amd64 ;;
+	*) die "there is no flavour '$FLAVOUR': it is one of cloud, amd64, rt" ;;
+	esac
+	# Or the release says that the tree is git's.
+	export LOCALVERSION=-slowpath-$flavour
+	fragments='debian'
+	[ -n "${FULL-}" ] || fragments+=' debian-left-out'
+	# The tests' machines have less, if they have to share it with the linker.
+	[ "$gibibytes" -ge 8 ] || fragments+=' no-debug-info'
+}
+
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
-# use_kernel run|test|plain|mainline|debug|kcsan|rt
+# use_kernel run|test|plain|mainline|debug|kcsan|rt|distro|distro-mainline
 use_kernel() {
 	local tests='kernel slowpath test kunit-and-samples'
+	flavour=''
 	case $1 in
 	run) fragments='kernel slowpath test' ;;
 	test) fragments=$tests ;;
@@ -128,7 +154,36 @@ use_kernel() {
 		# What is inlined into Rust code has to be of the same LLVM as that.
 		llvm=$("$RUSTC" -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 		;;
-	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan, rt" ;;
+	distro) use_flavour && OBJ=$BUILD/obj-$flavour fragments="slowpath $fragments" ;;
+	distro-mainline) use_flavour && LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-$flavour-mainline ;;
+	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan, rt, distro, distro-mainline" ;;
+	esac
+	# Debian's compiler for its configuration. What another one builds is another kernel.
+	local usual=clang
+	[ -z "$flavour" ] || usual=gcc
+	case ${CC-} in
+	clang | gcc | gcc-[0-9]*) kernel_cc=$CC ;;
+	*) kernel_cc=$usual ;;
+	esac
+	[ "$kernel_cc" = "$usual" ] || OBJ+=-$kernel_cc
+}
+
+# Which two kernels are compared, in our configuration or with CONFIG=debian in Debian's; $whose it is.
+compared_kernels() {
+	case ${CONFIG:-ours} in
+	ours) whose=our mainline=mainline ours=plain ;;
+	debian) whose="Debian's" mainline=distro-mainline ours=distro ;;
+	*) die "there is no configuration '$CONFIG': it is ours or debian" ;;
+	esac
+}
+
+# Builds one of them. What is a module in Debian's configuration does not take part.
+# build_compared KERNEL
+build_compared() {
+	case $1 in
+	distro) scripts/build-kernel --kernel distro bzImage kernel/slowpath/slowpath.ko ;;
+	distro-mainline) scripts/build-kernel --kernel distro-mainline bzImage ;;
+	*) scripts/build-kernel --kernel "$1" ;;
 	esac
 }
 
@@ -146,7 +201,6 @@ restore_tree() {
 # How many CPUs the VMs that run at the same time have together, if nobody has said it: emulated ones that
 # have to share one of ours wait for each other, and are slower than one after the other. Each VM has a CPU
 # at least, and 2 GiB.
-gibibytes=$(awk '/^MemTotal/ { print int($2 / 1024 / 1024) }' /proc/meminfo)
 VM_CPUS=${VM_CPUS:-$((gibibytes < 4 ? 1 : gibibytes / 2 < $(nproc) ? gibibytes / 2 : $(nproc)))}
 [[ $VM_CPUS =~ ^[1-9][0-9]{0,3}$ ]] || die "VM_CPUS=$VM_CPUS is not a number of CPUs"
 declare -A cpus_of=()
@@ -188,14 +242,20 @@ debian_release() {
 	(. /etc/os-release && [ "${ID-}" = debian ] && echo "${VERSION_ID-}") || true
 }
 
+# The mirror that this machine is configured to use.
+debian_mirror() {
+	local mirror
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
+		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+	[ -n "$mirror" ] || die "no Debian mirror is configured: run 'apt-get update' once"
+	echo "$mirror"
+}
+
 # apt with a state of our own: the system's sources stay as they are.
 # private_apt SUITE... -- APT-COMMAND...
 private_apt() {
 	local state=$BUILD/apt mirror options suite
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
-		awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
-	[ -n "$mirror" ] || die "no Debian mirror is configured: run 'apt-get update' once"
-
+	mirror=$(debian_mirror)
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
 	: >"$state/sources.list"
 	for suite; do

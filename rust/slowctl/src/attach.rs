@@ -6,9 +6,11 @@ use crate::{
     cgroup::{self, Cgroup},
     error::{End, Error, Kind, Result},
     guard::{self, ForceArgs},
+    lookup,
     module::{self, Group},
     output::Output,
     outside::Outside,
+    restarts,
     setup::{Setup, SetupArgs},
     signals::Signals,
     target::{Target, TargetArgs},
@@ -48,6 +50,12 @@ pub struct Done {
     pub now: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
+    /// What systemd starts of this service comes to the group, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts_of: Option<String>,
+    /// It does not, and the target has joined nonetheless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_when_restarted: Option<Error>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
 }
@@ -92,6 +100,12 @@ impl fmt::Display for Attached {
             if let Some(outside) = &done.outside {
                 write!(f, "{outside}")?;
             }
+            if let Some(service) = &done.restarts_of {
+                writeln!(f, "    and what is started when {service} is restarted")?;
+            }
+            if let Some(error) = &done.not_when_restarted {
+                writeln!(f, "    but it is in no group when it is restarted: {error}")?;
+            }
         }
         if let Some(why) = &self.why_not {
             writeln!(f, "but nothing is judged: {why}")?;
@@ -113,7 +127,7 @@ pub fn end_of(done: &[Done]) -> End {
     let mut kinds = done
         .iter()
         .filter_map(|done| Some(done.error.as_ref()?.kind));
-    let is_partly = |done: &Done| done.outside.is_some();
+    let is_partly = |done: &Done| done.outside.is_some() || done.not_when_restarted.is_some();
     match kinds.next() {
         None if done.iter().any(is_partly) => End::Bad(Kind::Partial),
         None => End::Good,
@@ -151,6 +165,7 @@ impl AttachArgs {
             done.push(self.join(target, &setup, &mut trial));
         }
         self.join_more(&mut targets, &setup, &mut trial, &mut done);
+        let covered = self.cover_restarts(&targets, &setup.group, &mut done);
         if done.iter().all(|done| done.error.is_some()) {
             if let Some(error) = setup.undo() {
                 out.note(&error.message);
@@ -181,7 +196,10 @@ impl AttachArgs {
         });
         if let (Some(duration), true) = (self.duration, is_done) {
             let waited = signals.wait(Some(duration), std::slice::from_ref(&setup.group));
+            let uncovered =
+                restarts::uncover(|service, _| covered.iter().any(|name| name == service));
             trial.end(&targets, &setup, out)?;
+            uncovered?;
             waited?;
         }
         Ok(end)
@@ -208,6 +226,43 @@ impl AttachArgs {
             }
         }
         done
+    }
+
+    /// Has what systemd starts of the services among the targets join, too; returns those of which it did not
+    /// before.
+    fn cover_restarts(&self, targets: &[Target], group: &Group, done: &mut [Done]) -> Vec<String> {
+        let before = restarts::covered();
+        let mut covered = Vec::new();
+        if self.targets.units.is_empty() {
+            return covered;
+        }
+        for target in targets {
+            let Target::Cgroup(cgroup) = target else {
+                continue;
+            };
+            let name = target.to_string();
+            let has_joined = |done: &&mut Done| done.target == name && done.error.is_none();
+            let is_unit = |unit: &String| lookup::of_unit(unit).is_ok_and(|of_it| of_it == *cgroup);
+            let (Some(service), Some(done)) = (
+                restarts::service_of(cgroup),
+                done.iter_mut().find(has_joined),
+            ) else {
+                continue;
+            };
+            if !self.targets.units.iter().any(is_unit) {
+                continue;
+            }
+            match restarts::cover(service, group) {
+                Ok(()) => {
+                    done.restarts_of = Some(service.into());
+                    if !before.iter().any(|(name, _)| name == service) {
+                        covered.push(service.into());
+                    }
+                }
+                Err(error) => done.not_when_restarted = Some(error),
+            }
+        }
+        covered
     }
 
     /// Those that are called by a name, and were made before whoever made them had joined.

@@ -6,10 +6,12 @@ use crate::{
     attach::{end_of, Done},
     cgroup,
     error::{End, Error, Kind, Result, Trying},
+    lookup,
     module::{self, Group},
     output::Output,
+    restarts,
     setup::tidy,
-    target::TargetArgs,
+    target::{Target, TargetArgs},
 };
 use serde::Serialize;
 use std::fmt;
@@ -34,6 +36,9 @@ pub struct DetachArgs {
 struct Detached {
     targets: Vec<Done>,
     removed: Vec<String>,
+    /// The services that do not come to a group any more when they are started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_when_restarted: Vec<String>,
     /// Who is still in the groups that targets have left.
     left: Vec<Left>,
 }
@@ -61,6 +66,12 @@ impl fmt::Display for Detached {
                 writeln!(f, "    now it is in {now}, as its cgroup is")?;
             }
         }
+        for service in &self.not_when_restarted {
+            writeln!(
+                f,
+                "{service}: what is started when it is restarted is in no group"
+            )?;
+        }
         for Left { group, members } in &self.left {
             writeln!(
                 f,
@@ -76,13 +87,15 @@ impl fmt::Display for Detached {
 }
 
 impl DetachArgs {
-    pub fn run(self, out: Output) -> Result<End> {
+    pub fn run(mut self, out: Output) -> Result<End> {
         if !self.all && self.groups.is_empty() {
             self.targets.require()?;
         }
         module::require()?;
         let mut done = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
+        let covered = restarts::covered();
+        let is_named = |group: &Group| self.groups.contains(&group.0);
         if self.all {
             groups = Group::all()?;
             for tid in module::tasks()? {
@@ -96,13 +109,27 @@ impl DetachArgs {
             for name in &self.groups {
                 let group = Group(name.clone());
                 if !group.exists() {
+                    // Services would be put into it nonetheless.
+                    if covered.iter().any(|(_, of_it)| *of_it == group) {
+                        continue;
+                    }
                     return Err(Error::not_found(format!("there is no group '{name}'"))
                         .help("see what there is: slowctl ls"));
                 }
                 groups.push(group);
             }
         }
+        let mut services = stopped(&mut self.targets.units, &covered);
         let targets = self.targets.find()?;
+        for target in &targets {
+            if let Target::Cgroup(cgroup) = target {
+                services.extend(restarts::service_of(cgroup).map(String::from));
+            }
+        }
+        // First, or one that is restarted meanwhile stays in it.
+        let uncovered = restarts::uncover(|service, group| {
+            self.all || is_named(group) || services.iter().any(|name| name == service)
+        })?;
         for group in &groups {
             done.push(empty(group));
         }
@@ -159,10 +186,26 @@ impl DetachArgs {
         out.print(&Detached {
             targets: done,
             removed,
+            not_when_restarted: uncovered.into_iter().map(|(service, _)| service).collect(),
             left,
         });
         Ok(end)
     }
+}
+
+/// Takes those services out of some units that do not run, and are put into a group when they are started.
+fn stopped(units: &mut Vec<String>, covered: &[(String, Group)]) -> Vec<String> {
+    let mut stopped = Vec::new();
+    units.retain(|unit| {
+        let is_it = |(service, _): &&(String, Group)| {
+            service == unit || service.strip_suffix(".service") == Some(unit.as_str())
+        };
+        let found = covered.iter().find(is_it);
+        let found = found.filter(|_| lookup::of_unit(unit).is_err());
+        stopped.extend(found.map(|(service, _)| service.clone()));
+        found.is_none()
+    });
+    stopped
 }
 
 /// Lets all go that are in a group, however they came there.

@@ -215,7 +215,7 @@ fn known_to_runtimes(wanted: &str) -> Vec<Container> {
 }
 
 /// What a command says.
-enum Said {
+pub enum Said {
     Text(String),
     /// It has failed.
     Error(String),
@@ -223,7 +223,7 @@ enum Said {
     Nothing,
 }
 
-fn output_of(command: &str, arguments: &[&str]) -> Said {
+pub fn output_of(command: &str, arguments: &[&str]) -> Said {
     match Command::new(command).args(arguments).output() {
         Ok(out) if out.status.success() => {
             Said::Text(String::from_utf8_lossy(&out.stdout).into_owned())

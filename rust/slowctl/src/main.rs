@@ -31,6 +31,7 @@ mod policy;
 mod profile;
 mod record;
 mod recorded;
+mod restarts;
 // The same files as in the kernel.
 #[path = "../../slowpath/rules/mod.rs"]
 #[allow(dead_code, unused_imports)]

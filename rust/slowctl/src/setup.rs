@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Kind, Result},
     guard::{self, ForceArgs},
     module::{Group, Policy, Refusal},
+    restarts,
     text::{self, Place},
 };
 use std::{io, path::Path};
@@ -29,6 +30,9 @@ pub struct SetupArgs {
     /// The group, which is made if there is none of this name
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+    /// Fail if there is no group of this name
+    #[arg(long, requires = "group")]
+    pub no_create: bool,
 }
 
 /// A group, and what was made for it.
@@ -89,7 +93,7 @@ impl Setup {
             }
         }
         let setup = match &args.group {
-            Some(name) => Self::named(name)?,
+            Some(name) => Self::named(name, args.no_create)?,
             None => Self::unnamed(suggested)?,
         };
         setup.prepared(source, args.log, force)
@@ -125,9 +129,13 @@ impl Setup {
         }
     }
 
-    fn named(name: &str) -> Result<Self> {
+    fn named(name: &str, no_create: bool) -> Result<Self> {
         let mut setup = Self::of(name, false);
         if !setup.group.exists() {
+            if no_create {
+                return Err(Error::not_found(format!("there is no group '{name}'"))
+                    .help("see what there is: slowctl ls"));
+            }
             setup.group.create()?;
             setup.made_group = true;
         }
@@ -257,7 +265,9 @@ impl Refusal {
 /// the policy of its name. Returns whether it is gone.
 pub fn tidy(group: &Group, remove: bool) -> bool {
     let is_own = group.0.starts_with(OWN);
-    if !(is_own || remove) || group.remove().is_err() {
+    // A service that is started next is put into it.
+    let is_covering = || restarts::covered().iter().any(|(_, of_it)| of_it == group);
+    if !(is_own || remove) || is_covering() || group.remove().is_err() {
         return false;
     }
     if is_own {
