@@ -10,7 +10,7 @@ use crate::{
     module::{self, Group},
     output::Output,
     outside::Outside,
-    restarts,
+    restarts::{self, Arranged},
     setup::{Setup, SetupArgs},
     signals::Signals,
     target::{Target, TargetArgs},
@@ -160,12 +160,14 @@ impl AttachArgs {
         let mut trial = Trial::new(&setup).inspect_err(|_| {
             setup.undo();
         })?;
+        // First: one that is restarted in between is not missed.
+        let covered = self.cover_restarts(&setup.group);
         let mut done = Vec::new();
         for target in &targets {
             done.push(self.join(target, &setup, &mut trial));
         }
         self.join_more(&mut targets, &setup, &mut trial, &mut done);
-        let covered = self.cover_restarts(&targets, &setup.group, &mut done);
+        let arranged = say_restarts(covered, &mut done);
         if done.iter().all(|done| done.error.is_some()) {
             if let Some(error) = setup.undo() {
                 out.note(&error.message);
@@ -196,10 +198,9 @@ impl AttachArgs {
         });
         if let (Some(duration), true) = (self.duration, is_done) {
             let waited = signals.wait(Some(duration), std::slice::from_ref(&setup.group));
-            let uncovered =
-                restarts::uncover(|service, _| covered.iter().any(|name| name == service));
+            let taken_back: Vec<_> = arranged.iter().map(restarts::take_back).collect();
             trial.end(&targets, &setup, out)?;
-            uncovered?;
+            taken_back.into_iter().collect::<Result<()>>()?;
             waited?;
         }
         Ok(end)
@@ -228,41 +229,17 @@ impl AttachArgs {
         done
     }
 
-    /// Has what systemd starts of the services among the targets join, too; returns those of which it did not
-    /// before.
-    fn cover_restarts(&self, targets: &[Target], group: &Group, done: &mut [Done]) -> Vec<String> {
-        let before = restarts::covered();
-        let mut covered = Vec::new();
-        if self.targets.units.is_empty() {
-            return covered;
-        }
-        for target in targets {
-            let Target::Cgroup(cgroup) = target else {
-                continue;
+    /// Has what systemd starts of the services among the targets join; says of which cgroups, and what came of it.
+    fn cover_restarts(&self, group: &Group) -> Vec<(Cgroup, Result<Arranged>)> {
+        let cover = |unit: &String| {
+            let cgroup = lookup::of_unit(unit).ok()?;
+            let arranged = match restarts::service_of(unit) {
+                Ok(service) => restarts::cover(&service?, group),
+                Err(error) => Err(error),
             };
-            let name = target.to_string();
-            let has_joined = |done: &&mut Done| done.target == name && done.error.is_none();
-            let is_unit = |unit: &String| lookup::of_unit(unit).is_ok_and(|of_it| of_it == *cgroup);
-            let (Some(service), Some(done)) = (
-                restarts::service_of(cgroup),
-                done.iter_mut().find(has_joined),
-            ) else {
-                continue;
-            };
-            if !self.targets.units.iter().any(is_unit) {
-                continue;
-            }
-            match restarts::cover(service, group) {
-                Ok(()) => {
-                    done.restarts_of = Some(service.into());
-                    if !before.iter().any(|(name, _)| name == service) {
-                        covered.push(service.into());
-                    }
-                }
-                Err(error) => done.not_when_restarted = Some(error),
-            }
-        }
-        covered
+            Some((cgroup, arranged))
+        };
+        self.targets.units.iter().filter_map(cover).collect()
     }
 
     /// Those that are called by a name, and were made before whoever made them had joined.
@@ -301,6 +278,27 @@ impl AttachArgs {
             }
         }
     }
+}
+
+/// Says of each service that has joined whether its restarts do; takes back what was arranged for those that have not.
+fn say_restarts(covered: Vec<(Cgroup, Result<Arranged>)>, done: &mut [Done]) -> Vec<Arranged> {
+    let mut all = Vec::new();
+    for (cgroup, arranged) in covered {
+        let name = Target::Cgroup(cgroup).to_string();
+        let has_joined = |done: &&mut Done| done.target == name && done.error.is_none();
+        match (done.iter_mut().find(has_joined), arranged) {
+            (Some(done), Ok(arranged)) => {
+                done.restarts_of = Some(arranged.service.clone());
+                all.push(arranged);
+            }
+            (Some(done), Err(error)) => done.not_when_restarted = Some(error),
+            (None, Ok(arranged)) => {
+                let _ = restarts::take_back(&arranged);
+            }
+            (None, Err(_)) => {}
+        }
+    }
+    all
 }
 
 fn nobody() -> Error {

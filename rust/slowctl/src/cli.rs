@@ -19,6 +19,7 @@ use crate::{
     output::Output,
     policy::{ModeArgs, PolicyCommand},
     record::RecordArgs,
+    restarts::RejoinArgs,
     run::{JoinAndExecArgs, RunArgs},
     show::ShowArgs,
     stat::StatArgs,
@@ -111,6 +112,8 @@ enum Command {
     },
     #[command(hide = true)]
     JoinAndExec(JoinAndExecArgs),
+    #[command(hide = true)]
+    Rejoin(RejoinArgs),
 }
 
 impl Command {
@@ -153,6 +156,7 @@ impl Command {
                 Ok(End::Good)
             }
             Self::JoinAndExec(args) => args.run(out),
+            Self::Rejoin(args) => args.run(out),
         }
     }
 }

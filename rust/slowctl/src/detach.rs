@@ -4,12 +4,12 @@
 
 use crate::{
     attach::{end_of, Done},
-    cgroup,
+    cgroup::{self, Cgroup},
     error::{End, Error, Kind, Result, Trying},
     lookup,
     module::{self, Group},
     output::Output,
-    restarts,
+    restarts::{self, Covered},
     setup::tidy,
     target::{Target, TargetArgs},
 };
@@ -91,11 +91,14 @@ impl DetachArgs {
         if !self.all && self.groups.is_empty() {
             self.targets.require()?;
         }
+        // First, or one that is restarted meanwhile stays in it; and also where no module is.
+        let (uncovered, not_uncovered) = match self.uncover() {
+            Ok(uncovered) => (uncovered, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         module::require()?;
         let mut done = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
-        let covered = restarts::covered();
-        let is_named = |group: &Group| self.groups.contains(&group.0);
         if self.all {
             groups = Group::all()?;
             for tid in module::tasks()? {
@@ -109,8 +112,7 @@ impl DetachArgs {
             for name in &self.groups {
                 let group = Group(name.clone());
                 if !group.exists() {
-                    // Services would be put into it nonetheless.
-                    if covered.iter().any(|(_, of_it)| *of_it == group) {
+                    if uncovered.iter().any(|one| one.group == group) {
                         continue;
                     }
                     return Err(Error::not_found(format!("there is no group '{name}'"))
@@ -119,23 +121,16 @@ impl DetachArgs {
                 groups.push(group);
             }
         }
-        let mut services = stopped(&mut self.targets.units, &covered);
+        self.leave_out_stopped(&uncovered);
         let targets = self.targets.find()?;
-        for target in &targets {
-            if let Target::Cgroup(cgroup) = target {
-                services.extend(restarts::service_of(cgroup).map(String::from));
-            }
-        }
-        // First, or one that is restarted meanwhile stays in it.
-        let uncovered = restarts::uncover(|service, group| {
-            self.all || is_named(group) || services.iter().any(|name| name == service)
-        })?;
         for group in &groups {
             done.push(empty(group));
         }
         for target in &targets {
             let left = match target.leave() {
                 Ok(left) => left,
+                // It was to come into one only when it is started the next time.
+                Err(e) if e.kind == Kind::NotFound && is_of(target, &uncovered) => Vec::new(),
                 Err(e) => {
                     done.push(Done {
                         target: target.to_string(),
@@ -159,6 +154,13 @@ impl DetachArgs {
                 groups.extend(Some(group).filter(|group| is_left && group.exists()));
             }
         }
+        let still_there = uncovered.iter().map(|one| &one.group);
+        groups.extend(still_there.filter(|group| group.exists()).cloned());
+        done.extend(not_uncovered.map(|error| Done {
+            target: "restarts".into(),
+            error: Some(error),
+            ..Done::default()
+        }));
         groups.sort_by(|a, b| a.0.cmp(&b.0));
         groups.dedup();
         let end = end_of(&done);
@@ -186,26 +188,51 @@ impl DetachArgs {
         out.print(&Detached {
             targets: done,
             removed,
-            not_when_restarted: uncovered.into_iter().map(|(service, _)| service).collect(),
+            not_when_restarted: uncovered.into_iter().map(|one| one.service).collect(),
             left,
         });
         Ok(end)
     }
 }
 
-/// Takes those services out of some units that do not run, and are put into a group when they are started.
-fn stopped(units: &mut Vec<String>, covered: &[(String, Group)]) -> Vec<String> {
-    let mut stopped = Vec::new();
-    units.retain(|unit| {
-        let is_it = |(service, _): &&(String, Group)| {
-            service == unit || service.strip_suffix(".service") == Some(unit.as_str())
-        };
-        let found = covered.iter().find(is_it);
-        let found = found.filter(|_| lookup::of_unit(unit).is_err());
-        stopped.extend(found.map(|(service, _)| service.clone()));
-        found.is_none()
-    });
-    stopped
+impl DetachArgs {
+    /// Has the services that are meant come into no group when they are started.
+    fn uncover(&self) -> Result<Vec<Covered>> {
+        if restarts::covered().is_empty() {
+            return Ok(Vec::new());
+        }
+        let units = self.targets.units.iter();
+        let services: Vec<Option<String>> = units
+            .map(|unit| restarts::service_of(unit))
+            .collect::<Result<_>>()?;
+        let cgroups = self.targets.cgroups.iter();
+        let cgroups: Vec<String> = cgroups
+            .filter_map(|path| Some(Cgroup::at(path).ok()?.name))
+            .collect();
+        restarts::uncover(|one| {
+            self.all
+                || self.groups.contains(&one.group.0)
+                || services.contains(&Some(one.service.clone()))
+                || cgroups.contains(&one.cgroup)
+        })
+    }
+
+    /// There is nothing more to be done of services that do not run.
+    fn leave_out_stopped(&mut self, uncovered: &[Covered]) {
+        self.targets.units.retain(|unit| {
+            let service = restarts::service_of(unit).ok().flatten();
+            let is_it = |one: &Covered| Some(&one.service) == service.as_ref();
+            let is_gone = |e: &Error| e.kind == Kind::NotFound;
+            !(uncovered.iter().any(is_it) && lookup::of_unit(unit).is_err_and(|e| is_gone(&e)))
+        });
+    }
+}
+
+fn is_of(target: &Target, uncovered: &[Covered]) -> bool {
+    let Target::Cgroup(cgroup) = target else {
+        return false;
+    };
+    uncovered.iter().any(|one| one.cgroup == cgroup.name)
 }
 
 /// Lets all go that are in a group, however they came there.
@@ -229,6 +256,7 @@ fn empty(group: &Group) -> Done {
 /// Lets all go that are in a group, and removes it if it is one that nobody has named; returns
 /// whether it was.
 pub fn empty_and_tidy(group: &Group) -> Result<bool> {
+    restarts::uncover(|one| one.group == *group)?;
     match empty(group).error {
         Some(error) => Err(error),
         None => Ok(tidy(group, false)),

@@ -7,6 +7,7 @@ use crate::{
     error::{End, Kind, Result},
     module::{self, Counter, Group, Policy},
     output::{plain, table, Output},
+    restarts,
 };
 use serde::{ser::SerializeMap, Serialize, Serializer};
 use std::fmt;
@@ -23,6 +24,9 @@ struct Row {
     enabled: bool,
     members: Vec<i32>,
     cgroups: Vec<String>,
+    /// Those that come into it when they are started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    services: Vec<String>,
     /// It has a policy, and nobody is in it, nor can come by a cgroup.
     deserted: bool,
 }
@@ -33,8 +37,11 @@ impl Row {
         let members = group.members()?;
         let cgroups = of_cgroups.iter().filter(|(_, name)| *name == group.0);
         let cgroups: Vec<String> = cgroups.map(|(cgroup, _)| cgroup.name.clone()).collect();
+        let services = restarts::covered_by(&group);
+        let is_nobodys = members.is_empty() && cgroups.is_empty() && services.is_empty();
         Ok(Self {
-            deserted: policy.is_some() && members.is_empty() && cgroups.is_empty(),
+            deserted: policy.is_some() && is_nobodys,
+            services,
             mode: mode_of(policy.as_ref()),
             policy: policy.map(|policy| policy.0),
             enabled: group.get("enabled")? == "1",
@@ -112,6 +119,11 @@ impl fmt::Display for List {
         });
         let header = ["GROUP", "POLICY", "MODE", "TASKS", "CGROUP"];
         f.write_str(&table(&header, rows.chain(tasks)))?;
+        for row in &self.groups {
+            for service in row.services.iter().filter(|_| row.cgroups.is_empty()) {
+                writeln!(f, "{service} comes into {} when it is started", row.group)?;
+            }
+        }
         for row in self.groups.iter().filter(|row| row.deserted) {
             let group = &row.group;
             writeln!(

@@ -30,9 +30,6 @@ pub struct SetupArgs {
     /// The group, which is made if there is none of this name
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
-    /// Fail if there is no group of this name
-    #[arg(long, requires = "group")]
-    pub no_create: bool,
 }
 
 /// A group, and what was made for it.
@@ -93,7 +90,7 @@ impl Setup {
             }
         }
         let setup = match &args.group {
-            Some(name) => Self::named(name, args.no_create)?,
+            Some(name) => Self::named(name)?,
             None => Self::unnamed(suggested)?,
         };
         setup.prepared(source, args.log, force)
@@ -129,13 +126,9 @@ impl Setup {
         }
     }
 
-    fn named(name: &str, no_create: bool) -> Result<Self> {
+    fn named(name: &str) -> Result<Self> {
         let mut setup = Self::of(name, false);
         if !setup.group.exists() {
-            if no_create {
-                return Err(Error::not_found(format!("there is no group '{name}'"))
-                    .help("see what there is: slowctl ls"));
-            }
             setup.group.create()?;
             setup.made_group = true;
         }
@@ -224,6 +217,11 @@ impl Setup {
             (error.kind != Kind::NotFound).then_some(error)
         };
         let mut error = None;
+        let services = restarts::covered_by(&self.group);
+        if let Some(service) = services.first().filter(|_| self.made_group) {
+            let what = format!("the group {} stays: {service} comes into it", self.group.0);
+            return Some(Error::new(Kind::Busy, what));
+        }
         if self.made_group {
             error = removed(
                 &format!("the group {} stays", self.group.0),
@@ -266,7 +264,7 @@ impl Refusal {
 pub fn tidy(group: &Group, remove: bool) -> bool {
     let is_own = group.0.starts_with(OWN);
     // A service that is started next is put into it.
-    let is_covering = || restarts::covered().iter().any(|(_, of_it)| of_it == group);
+    let is_covering = || !restarts::covered_by(group).is_empty();
     if !(is_own || remove) || is_covering() || group.remove().is_err() {
         return false;
     }

@@ -6,7 +6,7 @@ use crate::{
     cgroup,
     error::{Kind, Result, Trying},
     module::Group,
-    task,
+    restarts, task,
 };
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -101,12 +101,14 @@ impl Signals {
     }
 }
 
-/// Whether nobody is in a group, and nobody can come by a cgroup. Not, if that cannot be said.
+/// Whether nobody is in a group, and nobody can come by a cgroup or when a service is started. Not, if
+/// that cannot be said.
 fn is_over(group: &Group) -> bool {
     match group.members() {
         Ok(members) if members.is_empty() => {
             let names_it = |(_, name): &(_, String)| *name == group.0;
-            cgroup::with_groups().is_ok_and(|all| !all.iter().any(names_it))
+            restarts::covered_by(group).is_empty()
+                && cgroup::with_groups().is_ok_and(|all| !all.iter().any(names_it))
         }
         Ok(_) => false,
         Err(error) => error.kind == Kind::NotFound,
