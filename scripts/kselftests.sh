@@ -116,7 +116,8 @@ run_part() {
 	shift
 	rm -f "$results/$name".{broken,seconds,slowest}
 	echo "$start" >"$results/$name.begun"
-	"$@" >"$tap" || {
+	# What ends by die() ends alone.
+	("$@") >"$tap" || {
 		broken="the part '$name' has failed"
 		why "$tap" >&2
 	}

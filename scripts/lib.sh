@@ -72,6 +72,8 @@ at_least() { printf '%s\n%s\n' "$1" "$2" | sort -CV; }
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 # Which compiler it is: clang, of this version, or a gcc.
 kernel_cc=clang llvm=19
+# Of Debian's configurations the one that it is, if it is one.
+flavour=''
 kernel_make() {
 	local compiler=clang-$llvm toolchain=(LLVM="-$llvm" OBJCOPY=objcopy)
 	[ "$kernel_cc" = clang ] || compiler=$kernel_cc toolchain=()
@@ -141,7 +143,6 @@ use_flavour() {
 # use_kernel run|test|plain|mainline|debug|kcsan|rt|distro|distro-mainline
 use_kernel() {
 	local tests='kernel slowpath test kunit-and-samples'
-	flavour=''
 	case $1 in
 	run) fragments='kernel slowpath test' ;;
 	test) fragments=$tests ;;
@@ -163,7 +164,10 @@ use_kernel() {
 	[ -z "$flavour" ] || usual=gcc
 	case ${CC-} in
 	clang | gcc | gcc-[0-9]*) kernel_cc=$CC ;;
-	*) kernel_cc=$usual ;;
+	*)
+		kernel_cc=$usual
+		[ -z "${CC-}" ] || say "The compiler '$CC' is not asked to build the kernel, $usual is: CC can be clang, gcc, or gcc-VERSION"
+		;;
 	esac
 	[ "$kernel_cc" = "$usual" ] || OBJ+=-$kernel_cc
 }

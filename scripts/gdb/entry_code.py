@@ -32,6 +32,7 @@ CALLS = {
 }
 C_FUNCTIONS = (
     "do_syscall_64",
+    "syscall_exit_to_user_mode_handled",
     "syscall_64_handled",
     "syscall_64_handled_return",
     "syscall_64_slow_return",

@@ -117,7 +117,7 @@ def _test_handled_exit(point: Point, taken: bool) -> str:
 
 
 def _test_barrier(_: Point, taken: bool) -> str:
-    return f"barrier test: an IBPB is {'due -> slow return' if taken else 'not due -> SYSRET'}"
+    return f"barrier test: an IBPB is {'due -> C ends the call' if taken else 'not due -> SYSRET'}"
 
 
 def _test_return(_: Point, taken: bool) -> str:
@@ -174,8 +174,8 @@ def _call(point: Point, previous: Point | None) -> str:
     if name == "syscall_64_handled":
         return "syscall_64_handled(): C runs the handler, and makes the call in between"
     if name == "syscall_64_handled_return":
-        tested = previous and previous.kind == "handled exit"
-        why = "" if tested else ": this CPU needs exit mitigations"
+        tested = previous and previous.kind in ("handled exit", "barrier")
+        why = "" if tested else ": with context tracking it always does"
         return f"syscall_64_handled_return(): C ends the call, with {_left()}{why}"
     if name == "syscall_64_slow_return":
         return "syscall_64_slow_return(): C does the exit work, and chooses the return"
