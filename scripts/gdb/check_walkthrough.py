@@ -17,7 +17,7 @@ CLAIMS = (
     ("do_syscall_64(): C does", "SLOW"),
     ("there is other work than seccomp's", "SLOW_WORK"),
     ("its fast bit is clear", "SLOW_QUALIFIED"),
-    ("-> slow return", "SLOW_RETURN"),
+    ("syscall_64_slow_return(): C does", "SLOW_RETURN"),
     ("-> SYSRET\n", "SYSRET"),
     ("-> IRET\n", "IRET"),
     ("syscall_64_handled(): C runs", "HANDLED"),

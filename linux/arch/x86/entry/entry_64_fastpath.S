@@ -13,7 +13,7 @@
  *  - Entry: lockdep, hardirq tracing, KMSAN, the checks of DEBUG_ENTRY; exit:
  *    the same. All are debugging options, which X86_SYSCALL_FASTPATH excludes.
  *  - Exit: what RSEQ_STATS and KMAP_LOCAL have there. With one of these C ends
- *    each call, by syscall_64_slow_return().
+ *    each call, by syscall_64_slow_return() or syscall_64_handled_return().
  *  - Context tracking at the entry, and at the exit the RCU work of
  *    tick_nohz_user_enter_prepare(): there syscall_64_dispatch() makes the call.
  *  - Context tracking at the exit: where it is on, for whatever CPUs, it is called.
@@ -272,8 +272,11 @@
 	OR_FRED_STACK_CHANGED %rax, %rcx
 	ALTERNATIVE "", "jz \exit", X86_FEATURE_SYSCALL_FAST_EXIT
 	.else
-	ALTERNATIVE "", "jz .Lfastpath_exit_of_slow_path", X86_FEATURE_SYSCALL_FAST_EXIT
+	ALTERNATIVE_2 "jz .Lfastpath_mitigated_exit_of_handled", \
+		"jz .Lfastpath_exit_of_slow_path", X86_FEATURE_SYSCALL_FAST_EXIT, \
+		"", X86_FEATURE_SYSCALL_FAST_DISPATCH
 	.endif
+.Lfastpath_handled_return:
 	movq	%rsp, %rdi
 	call	syscall_64_handled_return	/* IRQs stay disabled */
 	jmp	\exit
@@ -287,7 +290,7 @@
 	 * its place, as it may behind the look that C takes.
 	 */
 	cmpq	$SYSCALL_WORK_FILTERS, TASK_TI_syscall_work(%rbx)
-	jne	.Lfastpath_slow_work
+	jne	.Lfastpath_other_slow_work
 	cmpl	$SECCOMP_FILTER_MODE, TASK_seccomp_mode(%rbx)
 	jne	.Lfastpath_slow_work
 	TEST_FLAGS_AND_NUMBER fred=\fred
@@ -301,6 +304,7 @@
 #endif
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
+.Lfastpath_other_slow_work:
 .Lfastpath_slow_work:
 	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_WORK
 	jmp	.Lfastpath_slow_entry
@@ -323,6 +327,9 @@
 .Lfastpath_slow_number:
 #endif
 	movslq	ORIG_RAX(%rsp), %rsi
+#ifndef CONFIG_X86_SYSCALL_PATH_STATS
+.Lfastpath_other_slow_work:
+#endif
 	/* "lean" is for the fast path alone. */
 	ALTERNATIVE "jmp .Lfastpath_none", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 .Lfastpath_none:
@@ -387,6 +394,20 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_unsafe_stack, SYM_L_GLOBAL)
 SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	int3
+
+#ifdef SYSCALL_WORK_HANDLER
+	/* With what syscall_64_handled() returned in %esi, and the result in pt_regs. */
+.Lfastpath_mitigated_exit_of_handled:
+	UNWIND_HINT_REGS
+#if defined(CONFIG_RSEQ_STATS) || defined(CONFIG_KMAP_LOCAL)
+	jmp	.Lfastpath_handled_return
+#else
+	ALTERNATIVE "jmp .Lfastpath_no_ibpb", "", X86_FEATURE_IBPB_EXIT_TO_USER
+	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
+	jne	.Lfastpath_handled_return
+	jmp	.Lfastpath_no_ibpb
+#endif
+#endif
 
 	/* What arch_exit_to_user_mode_prepare() and arch_exit_to_user_mode() do. */
 .Lfastpath_mitigated_exit:
