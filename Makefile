@@ -34,6 +34,9 @@ run-record: $(KERNEL)-modules.stamp	## Record what a running nginx calls, and en
 test: $(KERNEL)-modules.stamp	## Run every test; ARGS='PART-OF-A-NAME...' chooses kselftests
 	@scripts/test $(ARGS)
 
+test-gcc:	## Run every test on the kernel as gcc builds it; ARGS as for test
+	@$(MAKE) CC=gcc test
+
 test-debug: $(KERNEL)-modules.stamp	## The kselftests on kernels with KASAN, lockdep, KCSAN; ARGS as for test
 	@scripts/test-debug $(ARGS)
 
@@ -139,4 +142,4 @@ $(KERNEL)-modules.stamp: $(KERNEL).stamp Kbuild scripts/gen-names $(call rust_of
 	@scripts/build-kernel --kernel $(KIND) modules
 	@touch $@
 
-.PHONY: series distro-kernel deb test-distro check-configs help run run-server run-container run-record test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean
+.PHONY: series test-gcc distro-kernel deb test-distro check-configs help run run-server run-container run-record test test-debug test-rt test-fred test-series test-mutants test-load test-all test-rules test-profiles fuzz-rules slowctl shell debug kernel modules rustdoc check bench conformance compare-disabled clean distclean

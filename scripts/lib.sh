@@ -156,7 +156,11 @@ use_kernel() {
 		llvm=$("$RUSTC" -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 		;;
 	distro) use_flavour && OBJ=$BUILD/obj-$flavour fragments="slowpath $fragments" ;;
-	distro-mainline) use_flavour && LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-$flavour-mainline ;;
+	distro-mainline)
+		use_flavour && LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-$flavour-mainline
+		# Nobody looks into it, and this makes no other code.
+		[[ $fragments = *no-debug-info ]] || fragments+=' no-debug-info'
+		;;
 	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan, rt, distro, distro-mainline" ;;
 	esac
 	# Debian's compiler for its configuration. What another one builds is another kernel.
