@@ -15,7 +15,10 @@ gibibytes=$(awk '/^MemTotal/ { print int($2 / 1024 / 1024) }' /proc/meminfo)
 
 # What we build: the version that everything was tested with, and the series that may replace it.
 KERNEL_VERSION=7.3.4
-KERNEL_SERIES=7.3
+PINNED_SERIES=7.3
+# Another one, for which 'scripts/series rebase' has kept in patches/ what differs.
+KERNEL_SERIES=${KERNEL_SERIES:-$PINNED_SERIES}
+[ "$KERNEL_SERIES" = "$PINNED_SERIES" ] || KERNEL_VERSION=$KERNEL_SERIES
 
 # No script ends without a word.
 trap 'printf "error: %s, line %s: %s\n" "${0##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
