@@ -52,9 +52,9 @@ rt_machines="
 	rt           --cpus $several --kernel rt -- path_of stack_o attach detach group inherit toggle force_all exit_ exec kill_ verdict restart order_ policy_ module_ members storm_$fewer
 "
 
-# That of "make test-distro", with the kernel that is packaged.
+# That of "make test-distro", with the kernel that is packaged, where x32 is off by default.
 distro_machines="
-	distro       --cpus 1 --kernel distro
+	distro       --cpus 1 --kernel distro --append syscall.x32=y
 "
 
 # Whether a KTAP file has as many results as it says, and some: $ran of $plan.

@@ -247,6 +247,12 @@ pristine_tree() {
 		git -C "$BUILD/linux" worktree add --detach "$BUILD/linux-pristine" base
 }
 
+# The version of a kernel tree.
+version_of() {
+	awk '$2 == "=" && /^(VERSION|PATCHLEVEL|SUBLEVEL) / { v = v (v == "" ? "" : ".") $3 }
+		/^NAME/ { print v; exit }' "$1/Makefile"
+}
+
 # Debian's release, or nothing on another distribution.
 debian_release() {
 	# shellcheck disable=SC1091

@@ -3,7 +3,10 @@
 //! No way around: whatever a task without privileges makes of a call, and by whatever way it makes
 //! it, it is judged.
 
-use super::escape::{child_tries, count, no_way_out, try_call, EPERM};
+use super::{
+    escape::{child_tries, count, no_way_out, try_call, EPERM},
+    ways::has_x32,
+};
 use crate::{
     process::{self, getppid, gettid, make, raise, syscall, Door, Shared, DOORS, GETPPID},
     seccomp::seccomp_with,
@@ -387,7 +390,8 @@ fn escape_by_io_uring() -> Result<()> {
 
     no_way_out(|| {
         let params = low_page(libc::PROT_READ | libc::PROT_WRITE)?;
-        for nr in [libc::SYS_io_uring_setup, libc::SYS_io_uring_setup | X32] {
+        let x32 = has_x32()?.then_some(libc::SYS_io_uring_setup | X32);
+        for nr in [libc::SYS_io_uring_setup].into_iter().chain(x32) {
             count(syscall(nr, [4, params, 0, 0, 0, 0]));
         }
         let numbers = [libc::SYS_io_uring_setup; 2];

@@ -3,7 +3,7 @@
 //! Each allocation, and each copy from and to user space, fails once: the errno says so, and what was
 //! half done is undone.
 
-use super::{cgroups::Cgroup, policy::under};
+use super::{cgroups::Cgroup, policy::under, samples::Sample};
 use crate::{
     faults::Faults,
     process::{self, getppid, gettid, reap, syscall, Child, Puppet},
@@ -548,9 +548,10 @@ fn fault_in_load() -> Result<()> {
 fn fault_in_load_of_sample() -> Result<()> {
     let puppet = Puppet::new(|_| getppid())?;
     for name in ["latency", "minimal"] {
-        let path = module()?.replace("slowpath.ko", &format!("slowpath_{name}.ko"));
+        let path = Sample::path(name)?;
+        let path = path.to_str().context("its path is no text")?;
         let parameters = format!("tid={}", puppet.tid());
-        load_with_faults(&format!("slowpath_{name}"), &path, &parameters)?;
+        load_with_faults(&format!("slowpath_{name}"), path, &parameters)?;
     }
     // It can be attached still.
     attach(puppet.tid()).map(drop)

@@ -175,6 +175,7 @@ fn group_misses_no_new_thread() -> Result<()> {
 }
 
 fn group_or_none() -> Result<()> {
+    Sample::path("minimal")?;
     let mut puppet = parent()?;
     for _ in 0..10 {
         ensure!(puppet.call(THREAD)? == 0);

@@ -2,7 +2,10 @@
 
 //! What groups record of their calls, and what the kernel log has of those that are logged.
 
-use super::groups::{forked, parent};
+use super::{
+    groups::{forked, parent},
+    ways::has_x32,
+};
 use crate::{
     process::{getppid, handle, syscall, until, until_blocked, Door, Puppet, GETPPID},
     slowpath::{set, Group, Policy},
@@ -153,6 +156,9 @@ fn record_of_32_bit_calls() -> Result<()> {
 fn record_of_x32_calls() -> Result<()> {
     const X32: i64 = 1 << 30;
 
+    if !has_x32()? {
+        return Err(crate::Skip("this boot has no x32").into());
+    }
     check_other_calls("x32 getppid", || syscall(X32 | libc::SYS_getppid, [0; 6]))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     process::{getppid, gettid, syscall, until, Child, Puppet, Shared},
     slowpath::{attach, detach, insmod, module, rmmod, set, tasks},
     trace::Trace,
+    Skip,
 };
 use anyhow::{ensure, Context, Result};
 use std::{
@@ -48,10 +49,14 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn path(name: &str) -> Result<PathBuf> {
-        Ok(module()?
-            .replace("slowpath.ko", &format!("slowpath_{name}.ko"))
-            .into())
+    /// Distributions' kernels have none.
+    pub fn path(name: &str) -> Result<PathBuf> {
+        let path = module()?.replace("slowpath.ko", &format!("slowpath_{name}.ko"));
+        let path = PathBuf::from(path);
+        if !path.exists() {
+            return Err(Skip("the kernel was built without samples").into());
+        }
+        Ok(path)
     }
 
     pub fn load(name: &'static str, parameters: &str) -> Result<Self> {
@@ -306,6 +311,7 @@ fn sample_iret() -> Result<()> {
 
 /// Without a task, or with one that is not there, nothing is loaded.
 fn sample_needs_a_task() -> Result<()> {
+    Sample::path("minimal")?;
     let gone = Child::fork(|| 0)?;
     let tid = gone.pid;
     gone.wait()?;

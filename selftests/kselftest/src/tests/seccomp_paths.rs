@@ -119,6 +119,7 @@ fn path_of_seccomp_strict_mode() -> Result<()> {
 /// under filters already, or not.
 fn path_of_seccomp_filter_of_another_thread() -> Result<()> {
     need_fast_path()?;
+    Paths::of(gettid())?;
     for are_filtered in [false, true] {
         Child::run(move || {
             if are_filtered {

@@ -8,6 +8,7 @@ use crate::{
     slowpath::{attach, read, Policy, Task},
 };
 use anyhow::{ensure, Result};
+use std::path::Path;
 
 pub(super) const X32: i64 = 0x4000_0000;
 pub(super) const EXDEV: i64 = -(libc::EXDEV as i64);
@@ -97,8 +98,10 @@ pub(super) fn working_ways() -> Result<impl Iterator<Item = Way>> {
     Ok(WAYS.into_iter().filter(move |way| x32 || way.arch != 2))
 }
 
+/// Many distributions' kernels are built without.
 pub(super) fn has_x32() -> Result<bool> {
-    Ok(read("/sys/module/syscall/parameters/x32")? == "Y")
+    let parameter = "/sys/module/syscall/parameters/x32";
+    Ok(Path::new(parameter).exists() && read(parameter)? == "Y")
 }
 
 /// A 32-bit program under a policy. It goes first when they are dropped.
