@@ -8,8 +8,13 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # What only tests need is built for them alone.
 KIND := $(if $(filter test check,$(firstword $(subst -, ,$(MAKECMDGOALS)))),test,run)
-# What another compiler than the usual one builds is another kernel.
+# What another compiler than the usual one builds is another kernel. The environment's is for programs.
+ifeq ($(origin CC),command line)
 KERNEL := $(B)/$(KIND)$(patsubst %,-%,$(filter gcc gcc-%,$(CC)))
+else
+unexport CC
+KERNEL := $(B)/$(KIND)
+endif
 
 rust_of = $(shell find $(1) -name '*.rs' 2>/dev/null)
 # Those that are laid over the kernel tree.
