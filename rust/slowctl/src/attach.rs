@@ -161,7 +161,9 @@ impl AttachArgs {
             setup.undo();
         })?;
         // First: one that is restarted in between is not missed.
-        let covered = self.cover_restarts(&setup.group);
+        let covered = self.cover_restarts(&setup.group).inspect_err(|_| {
+            setup.undo();
+        })?;
         let mut done = Vec::new();
         for target in &targets {
             done.push(self.join(target, &setup, &mut trial));
@@ -230,16 +232,20 @@ impl AttachArgs {
     }
 
     /// Has what systemd starts of the services among the targets join; says of which cgroups, and what came of it.
-    fn cover_restarts(&self, group: &Group) -> Vec<(Cgroup, Result<Arranged>)> {
-        let cover = |unit: &String| {
-            let cgroup = lookup::of_unit(unit).ok()?;
-            let arranged = match restarts::service_of(unit) {
+    /// Fails if one of them has none at this moment: its restarts would not be, and nobody be told.
+    fn cover_restarts(&self, group: &Group) -> Result<Vec<(Cgroup, Result<Arranged>)>> {
+        let units = self.targets.units.iter();
+        let found: Vec<_> = units
+            .map(|unit| Ok((lookup::of_unit(unit)?, restarts::service_of(unit))))
+            .collect::<Result<_>>()?;
+        let cover = |(cgroup, service): (Cgroup, Result<Option<String>>)| {
+            let arranged = match service {
                 Ok(service) => restarts::cover(&service?, group),
                 Err(error) => Err(error),
             };
             Some((cgroup, arranged))
         };
-        self.targets.units.iter().filter_map(cover).collect()
+        Ok(found.into_iter().filter_map(cover).collect())
     }
 
     /// Those that are called by a name, and were made before whoever made them had joined.
