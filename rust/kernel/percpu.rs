@@ -92,6 +92,25 @@ impl Counters {
         };
     }
 
+    /// How many counters there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none: never.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Where each CPU has the first one, as an offset from its own data, for code that counts by
+    /// itself.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut u64 {
+        self.counters.as_ptr()
+    }
+
     /// How many events were counted; those of the moment may be missing.
     #[inline]
     pub fn sum(&self, index: usize) -> u64 {

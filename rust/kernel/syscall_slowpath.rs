@@ -90,12 +90,14 @@ mod call;
 mod flag;
 mod group;
 mod module;
+mod passing;
 mod published;
 mod verdict;
 
 pub use call::{Arch, Comm, Entry, Exit, ExitClass, ExitPath, ExitWork, Frame, HookContext};
 pub use flag::{Choice, Flag};
 pub use group::{Follow, Group, Members, SharedGroup, Whom};
+pub use passing::{PassTable, Passing, NR_PASSES};
 pub use published::{Published, PublishedGuard, Unpublished};
 pub use verdict::{AuditCode, Plan, Verdict};
 
@@ -147,15 +149,18 @@ pub trait Handler: Sized + Send + Sync + 'static {
     /// Whether a call goes on without being judged by [`Handler::enter`], in the same context.
     ///
     /// For handlers that let most calls through: this runs without a stack frame, if it calls
-    /// nothing.
+    /// nothing. Those that can say so by the number of the call alone have
+    /// [`SharedGroup::set_passing`], too.
     fn pass(&self, _call: &Entry<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Runs once on the way out of each syscall, in the context of [`Handler::enter`].
+    /// Runs once on the way out of each syscall but those that pass, in the context of
+    /// [`Handler::enter`].
     ///
     /// The entry of the same syscall may not have been seen: the task has joined while the call
-    /// slept, or is a new child that returns for the first time. Calls that were not made, because
+    /// slept, or is a new child that returns for the first time; or the call [has
+    /// passed](Exit::passed), and C has to end it. Calls that were not made, because
     /// [`Handler::enter`] or seccomp refused them, return by here as others do, with their number
     /// and the result that they were given.
     ///

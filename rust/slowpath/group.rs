@@ -30,6 +30,7 @@ use kernel::{
         ExitPath,
         ExitWork,
         Follow,
+        Passing,
         Published,
         SharedGroup,
         Unpublished,
@@ -45,8 +46,8 @@ pub(crate) type Kept = KBox<dyn Send + Sync>;
 
 /// What belongs to a group: its hooks go by it.
 ///
-/// Lock order: `shown` or `settings`, then those of a policy, then the core's. `shown` and
-/// `settings` are never held together. No hook takes any of them, nor does a task that forks, execs
+/// Lock order: `shown` or `settings`, then the users of a policy, `passing`, its rules or
+/// `assigned`, then the core's. `shown` and `settings` are never held together. No hook takes any of them, nor does a task that forks, execs
 /// or exits.
 #[pin_data(PinnedDrop)]
 pub(crate) struct GroupData {
@@ -62,6 +63,9 @@ pub(crate) struct GroupData {
     totals: Arc<Totals>,
     #[pin]
     settings: Mutex<Settings>,
+    /// Held while it is found out what is to pass.
+    #[pin]
+    passing: Mutex<()>,
     /// What shows the group of one task to users, as long as it has that.
     #[pin]
     shown: Mutex<Option<Kept>>,
@@ -109,6 +113,16 @@ impl policy::User for SharedGroup<GroupData> {
     fn end_delays(&self) {
         SharedGroup::end_delays(self);
     }
+
+    fn stop_passing(&self) {
+        // Behind who is about to have calls pass by what is to be replaced.
+        let _guard = self.data().passing.lock();
+        SharedGroup::stop_passing(self);
+    }
+
+    fn update_passing(&self) {
+        GroupData::update_passing(self);
+    }
 }
 
 impl GroupData {
@@ -137,6 +151,7 @@ impl GroupData {
                     recorder: None,
                     iret: false,
                 }),
+                passing <- new_mutex!(()),
                 shown <- new_mutex!(None),
             }? Error))
         })
@@ -214,9 +229,12 @@ impl GroupData {
             new.join(group.clone())?;
         }
         data.assign(assigned, 1);
+        Self::update_passing(group);
         let old = core::mem::replace(&mut settings.policy, new);
         if let Some(old) = old.filter(|_| !same) {
             old.leave(&**group);
+            // It may have stopped what is to pass by the new one.
+            Self::update_passing(group);
         }
         group.end_delays();
         Ok(())
@@ -229,14 +247,42 @@ impl GroupData {
         current.replace(assigned);
     }
 
+    /// Has calls pass as hooks would allow them by their number, now. After each change of what
+    /// hooks go by.
+    fn update_passing(group: &SharedGroup<Self>) {
+        let data = group.data();
+        let _guard = data.passing.lock();
+        let set = data
+            .passing()
+            .and_then(|passing| group.set_passing(passing));
+        if set.is_err() {
+            // Out of memory: it is all the same but for the time.
+            group.stop_passing();
+        }
+    }
+
+    /// Nothing passes where the hooks do more than to count.
+    fn passing(&self) -> Result<Option<Passing>> {
+        let assigned = self.assigned.lock();
+        if assigned.recorder.is_some() || self.at_exit.get() != 0 {
+            return Ok(None);
+        }
+        let Some(policy) = assigned.policy.clone() else {
+            return Ok(None);
+        };
+        drop(assigned);
+        policy.passing(self.stats.passed())
+    }
+
     pub(crate) fn iret(&self) -> bool {
         self.settings.lock().iret
     }
 
-    pub(crate) fn set_iret(&self, iret: bool) {
-        let mut settings = self.settings.lock();
+    pub(crate) fn set_iret(group: &SharedGroup<Self>, iret: bool) {
+        let mut settings = group.data().settings.lock();
         settings.iret = iret;
-        self.choose_exit(&settings);
+        group.data().choose_exit(&settings);
+        Self::update_passing(group);
     }
 
     fn choose_exit(&self, settings: &Settings) {
@@ -255,8 +301,9 @@ impl GroupData {
     }
 
     /// Begins to record something, or ends it. Is as it was if this fails. May sleep.
-    pub(crate) fn record(&self, what: Record, on: bool) -> Result {
-        let mut settings = self.settings.lock();
+    pub(crate) fn record(group: &SharedGroup<Self>, what: Record, on: bool) -> Result {
+        let data = group.data();
+        let mut settings = data.settings.lock();
         let is_on = |recorder: &Recorder| recorder.records(what);
         if settings.recorder.as_ref().is_some_and(is_on) == on {
             return Ok(());
@@ -267,9 +314,10 @@ impl GroupData {
             serial: 0,
             recorder: recorder.clone(),
         })?;
-        self.assign(assigned, 0);
+        data.assign(assigned, 0);
         settings.recorder = recorder;
-        self.choose_exit(&settings);
+        data.choose_exit(&settings);
+        Self::update_passing(group);
         Ok(())
     }
 
@@ -410,6 +458,10 @@ impl GroupData {
     fn exit_specially(&self, exit: Exit<'_>, special: u32) -> ExitPath {
         if exit.work().any() {
             self.count_work(exit.work());
+        }
+        // It was counted as it was let pass, and returns as it began.
+        if exit.passed() {
+            return ExitPath::Auto;
         }
         if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
             recorder.exit(&exit);

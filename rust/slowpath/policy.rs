@@ -4,7 +4,7 @@
 
 mod lines;
 
-use crate::rules::{self, Action, ParseError, Remark, Report, RuleSet};
+use crate::rules::{self, Abi, Action, ParseError, Remark, Report, RuleSet};
 use kernel::{
     fmt::{self, Write},
     new_mutex,
@@ -24,6 +24,8 @@ use kernel::{
         Entry,
         Flag,
         HookContext,
+        PassTable,
+        Passing,
         Plan,
         Published,
         PublishedGuard,
@@ -56,10 +58,14 @@ impl Drop for Place {
     }
 }
 
+/// `exit` and `exit_group`: a call that passes is counted as one that returns.
+const NEVER_RETURN: [i32; 2] = [60, 231];
+
 /// Rules as they are in force, replaced as a whole.
 pub(crate) struct Rules {
     pub(crate) set: RuleSet,
-    pub(crate) hits: Counters,
+    pub(crate) hits: Arc<Counters>,
+    passes: Arc<PassTable>,
     lines: Lines,
     /// Higher than that of the rules that these have replaced.
     version: u64,
@@ -67,11 +73,18 @@ pub(crate) struct Rules {
 
 impl Rules {
     fn new(set: RuleSet) -> Result<KBox<Unpublished<Self>>> {
-        let hits = Counters::new(set.nr_lines())?;
+        let hits = Arc::new(Counters::new(set.nr_lines())?, GFP_KERNEL)?;
         let lines = Lines::new(&set)?;
+        let passes = PassTable::new(|number| {
+            if NEVER_RETURN.contains(&number) {
+                return None;
+            }
+            set.allows_by_number(Abi::X86_64, number)
+        })?;
         Unpublished::new(Self {
             set,
             hits,
+            passes: Arc::new(passes, GFP_KERNEL)?,
             lines,
             version: 0,
         })
@@ -84,6 +97,12 @@ impl Rules {
         }
     }
 
+    /// What has the calls pass that are allowed by their number, each counted by its line, and all
+    /// in `made`.
+    fn passing(&self, made: Arc<Counters>) -> Result<Passing> {
+        Passing::new(self.passes.clone(), self.hits.clone(), made)
+    }
+
     /// Which rules of their policy these are: a later one has a higher number.
     pub(crate) fn version(&self) -> u64 {
         self.version
@@ -94,6 +113,12 @@ impl Rules {
 pub(crate) trait User: Send + Sync {
     /// Ends delays that the policy does not ask for any more. May sleep.
     fn end_delays(&self);
+
+    /// Has hooks asked about each call. May sleep.
+    fn stop_passing(&self);
+
+    /// Has calls pass as the rules say that are in force now. May sleep.
+    fn update_passing(&self);
 }
 
 struct Users {
@@ -110,6 +135,8 @@ pub(crate) struct Policy {
     #[pin]
     rules: Published<Rules>,
     enforce: Flag,
+    /// The rules are being replaced: nothing passes by those that there are.
+    replacing: Flag,
     #[pin]
     users: Mutex<Users>,
     /// What was said last about rules that were written. Held while they are written, so that what
@@ -156,6 +183,7 @@ impl Policy {
                 name,
                 rules <- Published::new(rules),
                 enforce: Flag::new(true),
+                replacing: Flag::new(false),
                 users <- new_mutex!(Users {
                     list: KVec::new(),
                     closed: false,
@@ -187,6 +215,14 @@ impl Policy {
     #[inline]
     pub(crate) fn rules<'a>(&'a self, context: HookContext<'a>) -> &'a Rules {
         self.rules.get(context)
+    }
+
+    /// What has calls pass by the rules that are in force; see [`Rules::passing`].
+    pub(crate) fn passing(&self, made: Arc<Counters>) -> Result<Option<Passing>> {
+        if self.replacing.get() {
+            return Ok(None);
+        }
+        self.lock_rules().passing(made).map(Some)
     }
 
     /// The rules as files show them: not replaced meanwhile.
@@ -272,6 +308,9 @@ impl Policy {
     }
 
     fn replace(&self, mut rules: KBox<Unpublished<Rules>>) {
+        // The hits of what passes from now on would not be taken over.
+        self.replacing.set(true);
+        self.for_users(|user| user.stop_passing());
         let mut current = self.rules.lock();
         let new = rules.get_mut();
         // Under the lock, so that versions come into force in their order.
@@ -279,15 +318,22 @@ impl Policy {
         new.take_hits(&current);
         current.replace(rules);
         drop(current);
+        self.replacing.set(false);
+        self.for_users(|user| user.update_passing());
         self.end_delays();
+    }
+
+    /// A user has joined before it reads the rules, so that none is left with old ones.
+    fn for_users(&self, f: impl Fn(&dyn User)) {
+        for user in self.users.lock().list.iter() {
+            f(&**user);
+        }
     }
 
     /// Lets those go on who are delayed. A user has joined before its hooks can ask for a delay by
     /// these rules, so that none is missed.
     fn end_delays(&self) {
-        for user in self.users.lock().list.iter() {
-            user.end_delays();
-        }
+        self.for_users(|user| user.end_delays());
     }
 
     /// Takes a user up, before its hooks read the policy; `ENOENT` if that is closed.

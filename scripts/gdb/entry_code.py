@@ -15,6 +15,7 @@ CALLS = {
     "do_syscall_64": False,
     "syscall_64_handled": False,
     "syscall_64_handled_return": False,
+    "syscall_64_passed_return": False,
     "syscall_64_slow_return": False,
     "x64_sys_call": True,
     "x32_sys_call": False,
@@ -35,6 +36,7 @@ C_FUNCTIONS = (
     "syscall_exit_to_user_mode_handled",
     "syscall_64_handled",
     "syscall_64_handled_return",
+    "syscall_64_passed_return",
     "syscall_64_slow_return",
 )
 
@@ -48,6 +50,7 @@ class Point:
     function: str = ""  # the callee
     caller: str = ""
     mask: int = 0  # of an exit test: the thread flags that are looked at
+    work: int = -1  # and the work flags
 
 
 def _disassemble(function: str) -> list[tuple[int, str]]:
@@ -81,18 +84,22 @@ def _tests(code: list[tuple[int, str]]) -> list[Point]:
         "bitmap": r"bt\s+%esi,\(%rcx\)",
         "flags": r"testl\s+\$0x10100,.*\(%rsp\)",
         "number": r"bt\s+%esi,.*<syscall_64_fast>",
+        "group passes": r"test\s+%rdx,%rdx",
+        "passes": r"test\s+%rax,%rax",
         "fast exit": r"or\s.*,%rcx",
         "handled exit": r"or\s.*,%rax",
         "barrier": r"cmpb\s.*<x86_ibpb_exit_to_user>",
         "return": r"test\s+%al,%al",
     }
-    points, kind, mask = [], "", 0
+    points, kind, mask, flags_of_work = [], "", 0, -1
     for address, instruction in code:
         if immediate := re.match(r"mov\s+\$0x([0-9a-f]+),%ecx", instruction):
-            mask = int(immediate[1], 16)
-        if re.match(r"j(e|ne|ae|b)\s", instruction):
+            mask, flags_of_work = int(immediate[1], 16), -1
+        if immediate := re.match(r"mov\s+\$0x([0-9a-f]+),%edx", instruction):
+            flags_of_work = int(immediate[1], 16)
+        if re.match(r"j(e|ne|ae|b|s)\s", instruction):
             if kind:
-                points.append(Point(address, kind, mask=mask))
+                points.append(Point(address, kind, mask=mask, work=flags_of_work))
             kind = ""
         elif not instruction.startswith("nop"):
             kind = next((k for k, p in patterns.items() if re.match(p, instruction)), "")
@@ -102,9 +109,9 @@ def _tests(code: list[tuple[int, str]]) -> list[Point]:
 def jump_is_taken(address: int) -> bool:
     """Whether the conditional jump at which the CPU stands is taken."""
     flags = kernel.register("eflags")
-    carry, zero = bool(flags & 1), bool(flags & 1 << 6)
+    carry, zero, sign = bool(flags & 1), bool(flags & 1 << 6), bool(flags & 1 << 7)
     jump = gdb.execute(f"x/i {address:#x}", to_string=True).split(":")[1].split()[0]
-    return {"je": zero, "jne": not zero, "jb": carry, "jae": not carry}[jump]
+    return {"je": zero, "jne": not zero, "jb": carry, "jae": not carry, "js": sign}[jump]
 
 
 def entry() -> int:

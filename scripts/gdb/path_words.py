@@ -32,13 +32,13 @@ def _call_name() -> str:
     return "the call" if nr == 2**64 - 1 else f"{kernel.describe_syscall(nr)}()"
 
 
-def _pending(mask: int) -> str:
+def _pending(point: Point) -> str:
     """What an exit test finds, in the order in which it looks."""
     task = kernel.current()
     found = []
-    if flags := int(task["thread_info"]["flags"]) & mask:
+    if flags := int(task["thread_info"]["flags"]) & point.mask:
         found.append(kernel.describe_bits(flags, kernel.THREAD_BITS))
-    if work := _work():
+    if work := _work() & point.work:
         found.append(kernel.describe_bits(work, kernel.WORK_BITS))
     if "unwind_info" in task.type.target() and int(task["unwind_info"]["unwind_mask"]["counter"]):
         found.append("a deferred unwinding")
@@ -80,7 +80,9 @@ def _test_number(_: Point, taken: bool) -> str:
     if not taken:
         where = "dispatch in assembly"
         if _work():
-            where = "next test" if _is_filtered() else "syscall_64_handled()"
+            # By no test that has words, if the task is in no group.
+            in_group = int(kernel.current()["syscall_slowpath"])
+            where = "next test" if _is_filtered() or in_group else "syscall_64_handled()"
         return f"number test: {call}, below {kernel.NR_SYSCALLS}, its fast bit is set -> {where}"
     if nr & X32_BIT:
         why = "an x32 number"
@@ -98,9 +100,17 @@ def _test_number(_: Point, taken: bool) -> str:
 
 def _test_fast_exit(point: Point, taken: bool) -> str:
     if taken:
-        work = "seccomp has nothing to do" if _is_filtered() else "syscall_work is 0"
+        work = "syscall_work is 0"
+        if _work():
+            work = f"{'seccomp' if _is_filtered() else 'the handler'} has nothing to do"
         return f"exit test: no flag that the exit handles, {work} -> SYSRET from assembly"
-    return f"exit test: {_pending(point.mask)} -> slow return"
+    return f"exit test: {_pending(point)} -> C ends the call"
+
+
+def _test_passes(_: Point, taken: bool) -> str:
+    if taken:
+        return f"pass test: the handler has to be asked about {_call_name()} -> syscall_64_handled()"
+    return f"pass test: the group lets {_call_name()} pass, which is counted -> dispatch in assembly"
 
 
 def _left() -> str:
@@ -150,6 +160,11 @@ TESTS = {
         "flags test: neither TF nor RF is set, SYSRET will do -> next test",
     ),
     "number": _test_number,
+    "group passes": _either(
+        "group test: the handler has to be asked about each call -> syscall_64_handled()",
+        "group test: the task's group lets some calls pass -> next test",
+    ),
+    "passes": _test_passes,
     "fast exit": _test_fast_exit,
     "handled exit": _test_handled_exit,
     "barrier": _test_barrier,
@@ -177,6 +192,8 @@ def _call(point: Point, previous: Point | None) -> str:
         tested = previous and previous.kind in ("handled exit", "barrier")
         why = "" if tested else ": with context tracking it always does"
         return f"syscall_64_handled_return(): C ends the call, with {_left()}{why}"
+    if name == "syscall_64_passed_return":
+        return "syscall_64_passed_return(): C does the exit work, of which the handler is only told"
     if name == "syscall_64_slow_return":
         return "syscall_64_slow_return(): C does the exit work, and chooses the return"
     if name in ("x64_sys_call", "x32_sys_call"):

@@ -118,10 +118,11 @@ enum syscall_slowpath_exit_class {
  *		syscall_slowpath_set_number() and its like, and not otherwise.
  *		Runs in the task that makes the call,
  *		IRQs and preemption on; may sleep and may be traced.
- * @exit_work:	Runs once for each syscall, before the tracing and ptrace work
+ * @exit_work:	Runs once for each syscall but those that pass, before the tracing and ptrace work
  *		on exit, in the context of @enter. @classes has a bit for each
  *		enum syscall_slowpath_exit_class of the work that there was when
- *		this exit began. May change the result. Returns true if the quick
+ *		this exit began, and SYSCALL_SLOWPATH_PASSED if @enter was not asked.
+ *		May change the result. Returns true if the quick
  *		return instruction may be used, false if user space must get
  *		every register from @regs: if more than the result was changed,
  *		or for any other reason.
@@ -149,6 +150,29 @@ struct syscall_slowpath_ops {
 	void	(*release)(struct syscall_slowpath_group *group);
 };
 
+/* Above the numbers of all calls that any architecture's fast path makes. */
+#define SYSCALL_SLOWPATH_NR_PASSES	512
+
+/**
+ * struct syscall_slowpath_pass - Which calls of a group's tasks are made without a hook
+ * @lines:	For each of SYSCALL_SLOWPATH_NR_PASSES numbers of 64-bit calls, which of
+ *		@hits counts the call; negative if @enter has to be asked
+ * @hits:	Counters of each CPU
+ * @made:	One more, of all such calls
+ *
+ * For calls that the assembly fast path could make, of a task that has no other work.
+ * At the exit of one the hook runs only if C has to end the call, as it does if there
+ * is work by then, and gets SYSCALL_SLOWPATH_PASSED.
+ */
+struct syscall_slowpath_pass {
+	const s16	*lines;
+	u64 __percpu	*hits;
+	u64 __percpu	*made;
+};
+
+/* Neither a bit of syscall_work nor that of a class: its entry hook was not asked. */
+#define SYSCALL_SLOWPATH_PASSED		0x80000000U
+
 /**
  * struct syscall_slowpath_deferred - A call for when no hook that runs now does
  * @func:	The function. Called from a workqueue; may sleep, and free this, but
@@ -174,6 +198,7 @@ struct syscall_slowpath_handler {
 	/* private: */
 	bool					enabled;
 	bool					closing;
+	struct list_head			node;
 	/* Those that were not released; and, in a list, those that are not closed. */
 	atomic_t				nr_groups;
 	struct list_head			groups;
@@ -222,6 +247,8 @@ struct syscall_slowpath_group {
 			       u32 arch, int nr);
 	bool	(*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			     unsigned int classes);
+	/* What assembly goes by, with IRQs off; NULL if hooks are to be asked about each call. */
+	const struct syscall_slowpath_pass	*pass;
 	/* Another each time that delays are ended: those that were asked for before are over. */
 	unsigned long				nr_ended;
 	char					name[SYSCALL_SLOWPATH_NAME_LEN];
@@ -234,6 +261,8 @@ struct syscall_slowpath_group {
 	/* Those that walk @tasks now. */
 	struct list_head			iters;
 	enum syscall_slowpath_follow		follow;
+	/* What @pass is where hooks run. */
+	const struct syscall_slowpath_pass	*wanted_pass;
 	/* Its own switch; and whether its tasks are steered, which needs the handler's, too. */
 	bool					enabled;
 	bool					active;
@@ -289,6 +318,8 @@ struct pid *syscall_slowpath_pid_of_fd(unsigned int fd, enum pid_type *type);
 void syscall_slowpath_set_follow(struct syscall_slowpath_group *group,
 				 enum syscall_slowpath_follow follow);
 void syscall_slowpath_enable_group(struct syscall_slowpath_group *group, bool enable);
+void syscall_slowpath_set_pass(struct syscall_slowpath_group *group,
+			       const struct syscall_slowpath_pass *pass);
 void syscall_slowpath_end_delays(struct syscall_slowpath_group *group);
 unsigned int syscall_slowpath_nr_tasks(struct syscall_slowpath_group *group);
 void syscall_slowpath_iter_start(struct syscall_slowpath_iter *iter,

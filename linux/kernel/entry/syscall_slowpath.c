@@ -44,6 +44,16 @@ static unsigned int nr_forced;
 /* Taken by who changes that. */
 static DEFINE_MUTEX(force_mutex);
 
+/**
+ * syscall_slowpath_is_forced - Whether all tasks are kept off the fast path
+ *
+ * Context: Any context.
+ */
+bool syscall_slowpath_is_forced(void)
+{
+	return READ_ONCE(nr_forced);
+}
+
 /* With the task's lock held, or that of its group. */
 static struct syscall_slowpath_group *group_of(struct task_struct *task)
 {
@@ -384,6 +394,7 @@ void syscall_slowpath_force_all(bool force)
 	mutex_lock(&force_mutex);
 	WRITE_ONCE(nr_forced, nr_forced + (force ? 1 : -1));
 	mutex_unlock(&force_mutex);
+	syscall_slowpath_update_passes();
 
 	/* Who forks now has seen it in syscall_slowpath_fork(), or the walk sees the child. */
 	read_lock(&tasklist_lock);

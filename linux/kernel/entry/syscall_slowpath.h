@@ -22,6 +22,8 @@
 /* syscall_slowpath.c: tasks. */
 extern struct srcu_struct syscall_slowpath_srcu;
 
+bool syscall_slowpath_is_forced(void);
+
 void syscall_slowpath_lock_task(struct task_struct *task);
 void syscall_slowpath_unlock_task(struct task_struct *task);
 void syscall_slowpath_update_work(struct task_struct *task);
@@ -42,6 +44,7 @@ static inline bool syscall_slowpath_exempt(const struct task_struct *task)
 /* syscall_slowpath_group.c: groups. */
 extern struct mutex syscall_slowpath_mutex;
 
+void syscall_slowpath_update_pass(struct syscall_slowpath_group *group);
 void syscall_slowpath_wake_delayed(struct syscall_slowpath_group *group);
 void syscall_slowpath_switch_group(struct syscall_slowpath_group *group);
 bool syscall_slowpath_empty(struct syscall_slowpath_group *group);
@@ -50,6 +53,7 @@ void syscall_slowpath_end_group(struct syscall_slowpath_group *group);
 struct syscall_slowpath_group *syscall_slowpath_find_group(const char *name);
 
 /* syscall_slowpath_handler.c: handlers. */
+void syscall_slowpath_update_passes(void);
 void syscall_slowpath_end_group_later(struct syscall_slowpath_group *group);
 
 /* syscall_slowpath_call.c: calls. */

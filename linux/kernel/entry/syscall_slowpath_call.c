@@ -748,13 +748,16 @@ static const struct {
 	[SYSCALL_SLOWPATH_EXIT_USER_RETURN_NOTIFY] = { 0, _TIF_USER_RETURN_NOTIFY },
 };
 
+#define EXIT_WORK_TO_CLASSIFY	((SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH) | \
+				 SYSCALL_SLOWPATH_PASSED)
+
 /* The exit hook, where there is work to be classified. */
 static noinline bool exit_with_work(struct syscall_slowpath_group *group, struct pt_regs *regs,
 				    unsigned long work, unsigned long ti_work)
 {
 	bool (*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			  unsigned int classes);
-	unsigned int classes = 0;
+	unsigned int classes = work & SYSCALL_SLOWPATH_PASSED;
 
 	for (int i = 0; i < ARRAY_SIZE(exit_class_flags); i++) {
 		if (work & exit_class_flags[i].syscall_work ||
@@ -781,7 +784,7 @@ static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 		exit_work = READ_ONCE(group->exit_work);
 		ti_work = read_thread_flags();
 		/* Nearly all exits have none, and are not looked at closer. */
-		if (unlikely(work & SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH ||
+		if (unlikely(work & EXIT_WORK_TO_CLASSIFY ||
 			     ti_work & (EXIT_TO_USER_MODE_WORK | _TIF_USER_RETURN_NOTIFY)))
 			quick = exit_with_work(group, regs, work, ti_work);
 		else if (exit_work)
@@ -801,7 +804,7 @@ static noinline bool restore_and_exit_work(struct pt_regs *regs, unsigned long w
 /**
  * syscall_slowpath_exit_work - Exit work: the handler
  * @regs:	The registers of the task
- * @work:	The task's syscall_work
+ * @work:	The task's syscall_work, and SYSCALL_SLOWPATH_PASSED if that is so
  *
  * Context: Syscall exit, in the task, IRQs on; may sleep.
  * Return: False if every register must be restored from @regs.

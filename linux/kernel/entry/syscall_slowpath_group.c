@@ -119,6 +119,42 @@ void syscall_slowpath_iter_end(struct syscall_slowpath_iter *iter)
 EXPORT_SYMBOL_GPL(syscall_slowpath_iter_end);
 
 /**
+ * syscall_slowpath_update_pass - Have calls of a group's tasks pass without a hook, or none
+ * @group:	The group
+ *
+ * None where hooks are off, or all tasks are forced.
+ *
+ * Context: With the group's lock held.
+ */
+void syscall_slowpath_update_pass(struct syscall_slowpath_group *group)
+{
+	bool may = group->active && !syscall_slowpath_is_forced();
+
+	lockdep_assert_held(&group->lock);
+	/* Pairs with the dependent loads of assembly. */
+	smp_store_release(&group->pass, may ? group->wanted_pass : NULL);
+}
+
+/**
+ * syscall_slowpath_set_pass - Say which calls a group's tasks make without a hook
+ * @group:	The group, which the caller keeps from being released
+ * @pass:	What says so, with all that it points to; or NULL, for none
+ *
+ * When this returns, each call that begins goes by @pass, as it does when a hook's
+ * answer changes; and what was said before can be freed by syscall_slowpath_defer().
+ *
+ * Context: Any context with IRQs on.
+ */
+void syscall_slowpath_set_pass(struct syscall_slowpath_group *group,
+			       const struct syscall_slowpath_pass *pass)
+{
+	guard(spinlock_irq)(&group->lock);
+	group->wanted_pass = pass;
+	syscall_slowpath_update_pass(group);
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_pass);
+
+/**
  * syscall_slowpath_switch_group - Have a group and its tasks follow its switch and its handler's
  * @group:	The group, which the caller keeps from being released
  *
@@ -141,6 +177,7 @@ void syscall_slowpath_switch_group(struct syscall_slowpath_group *group)
 	WRITE_ONCE(group->active, active);
 	WRITE_ONCE(group->enter, active ? ops->enter : NULL);
 	WRITE_ONCE(group->exit_work, active ? ops->exit_work : NULL);
+	syscall_slowpath_update_pass(group);
 	if (!active)
 		end_delays(group);
 

@@ -16,6 +16,8 @@
 static struct workqueue_struct *deferred_wq;
 /* What ends with the groups of tasks that exit. */
 static struct workqueue_struct *left_wq;
+/* Those that are registered, under syscall_slowpath_mutex. */
+static LIST_HEAD(handlers);
 
 static void deferred_work(struct work_struct *work)
 {
@@ -32,6 +34,12 @@ static void deferred_rcu(struct rcu_head *rcu)
 	queue_work(deferred_wq, &deferred->work);
 }
 
+/* Assembly reads what is there for it with IRQs off, and is no reader of SRCU. */
+static void deferred_srcu(struct rcu_head *rcu)
+{
+	call_rcu_hurry(rcu, deferred_rcu);
+}
+
 /**
  * syscall_slowpath_defer - Call a function when no hook that runs now is running
  * @deferred:	The function. Private until it is called.
@@ -43,7 +51,7 @@ static void deferred_rcu(struct rcu_head *rcu)
  */
 void syscall_slowpath_defer(struct syscall_slowpath_deferred *deferred)
 {
-	call_srcu(&syscall_slowpath_srcu, &deferred->rcu, deferred_rcu);
+	call_srcu(&syscall_slowpath_srcu, &deferred->rcu, deferred_srcu);
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_defer);
 
@@ -56,6 +64,7 @@ EXPORT_SYMBOL_GPL(syscall_slowpath_defer);
 void syscall_slowpath_flush_deferred(void)
 {
 	srcu_barrier(&syscall_slowpath_srcu);
+	rcu_barrier();
 	flush_workqueue(deferred_wq);
 }
 
@@ -107,6 +116,8 @@ int syscall_slowpath_register(struct syscall_slowpath_handler *handler)
 	handler->closing = false;
 	atomic_set(&handler->nr_groups, 0);
 	INIT_LIST_HEAD(&handler->groups);
+	guard(mutex)(&syscall_slowpath_mutex);
+	list_add(&handler->node, &handlers);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_register);
@@ -128,6 +139,7 @@ void syscall_slowpath_unregister(struct syscall_slowpath_handler *handler)
 
 	scoped_guard(mutex, &syscall_slowpath_mutex) {
 		handler->closing = true;
+		list_del(&handler->node);
 		list_for_each_entry_safe(group, next, &handler->groups, node)
 			if (syscall_slowpath_begin_close(group, true))
 				list_move(&group->node, &closed);
@@ -164,6 +176,26 @@ void syscall_slowpath_enable(struct syscall_slowpath_handler *handler, bool enab
 	syscall_slowpath_audit(enable ? "enable-all" : "disable-all", NULL, 0);
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_enable);
+
+/**
+ * syscall_slowpath_update_passes - Have all groups follow whether tasks are forced
+ *
+ * Context: Process context, may sleep.
+ */
+void syscall_slowpath_update_passes(void)
+{
+	struct syscall_slowpath_handler *handler;
+	struct syscall_slowpath_group *group;
+
+	guard(mutex)(&syscall_slowpath_mutex);
+	list_for_each_entry(handler, &handlers, node) {
+		list_for_each_entry(group, &handler->groups, node) {
+			scoped_guard(spinlock_irq, &group->lock)
+				syscall_slowpath_update_pass(group);
+			cond_resched();
+		}
+	}
+}
 
 /**
  * syscall_slowpath_detach_all - Take the tasks off all groups of a handler

@@ -504,10 +504,11 @@ impl ExitWork {
     /// Whether there was any, of any class.
     #[inline]
     pub fn any(self) -> bool {
-        self.0 != 0
+        self.0 & !bindings::SYSCALL_SLOWPATH_PASSED != 0
     }
 
-    /// All of it, each class by the bit that has its number.
+    /// All of it, each class by the bit that has its number. If [`Exit::passed`] is true the
+    /// highest bit is set, too.
     #[inline]
     pub fn bits(self) -> u32 {
         self.0
@@ -592,6 +593,13 @@ impl Exit<'_> {
     #[inline]
     pub fn work(&self) -> ExitWork {
         self.work
+    }
+
+    /// Whether the call was made without asking the handler, as
+    /// [`SharedGroup::set_passing`](super::SharedGroup::set_passing) had it, and counted then.
+    #[inline]
+    pub fn passed(&self) -> bool {
+        self.work.0 & bindings::SYSCALL_SLOWPATH_PASSED != 0
     }
 
     /// What [`Entry::remember`] was told, and how long ago, if it was since the task's last exit

@@ -4,7 +4,10 @@
 
 use super::{
     Handler,
-    Registration, //
+    Passing,
+    Published,
+    Registration,
+    Unpublished, //
 };
 use crate::{
     bindings,
@@ -149,10 +152,14 @@ impl Drop for Whom {
 /// `inner` was passed to `syscall_slowpath_create()`, with success, before anybody but
 /// [`SharedGroup::new`] could refer to it. From then on until `release()` the C side uses it, and
 /// owns one reference count of the [`Arc`] that holds the group.
+///
+/// What `syscall_slowpath_set_pass()` was told last is null, or that of what `passing` has.
 #[pin_data]
 pub struct SharedGroup<T: Handler> {
     #[pin]
     inner: Opaque<bindings::syscall_slowpath_group>,
+    #[pin]
+    passing: Published<Option<Passing>>,
     #[pin]
     data: T,
 }
@@ -171,9 +178,12 @@ impl<T: Handler> SharedGroup<T> {
         follow: Follow,
         data: impl PinInit<T, Error>,
     ) -> Result<Arc<Self>> {
+        let none = Unpublished::new(None)?;
+        // INVARIANT: Zeroed, it is as if null had been told.
         let group = Arc::pin_init(
             try_pin_init!(Self {
                 inner <- pin_init::init_zeroed(),
+                passing <- Published::new(none),
                 data <- data,
             }? Error),
             GFP_KERNEL,
@@ -206,6 +216,61 @@ impl<T: Handler> SharedGroup<T> {
     #[inline]
     pub fn data(&self) -> &T {
         &self.data
+    }
+
+    /// Says which calls of the group's tasks are made without asking the handler, from now on; or
+    /// with [`None`] has it asked about each. Process context, may sleep; `ENOMEM`, then it is as it
+    /// was.
+    ///
+    /// Only calls that the assembly fast path could make, of tasks that have no other entry work,
+    /// pass: all others are asked about, whatever this says; and all calls are while the group is
+    /// switched off, or all tasks are forced. Of a call that has passed neither hook runs; but where
+    /// C has to end it, as it does if there is work for its exit, [`Handler::exit_work`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     percpu::Counters,
+    ///     prelude::*,
+    ///     sync::Arc,
+    ///     syscall_slowpath::{Handler, PassTable, Passing, SharedGroup}, //
+    /// };
+    ///
+    /// /// Has `getppid` pass.
+    /// fn let_getppid_pass<T: Handler>(group: &SharedGroup<T>) -> Result<Arc<Counters>> {
+    ///     let made = Arc::new(Counters::new(1)?, GFP_KERNEL)?;
+    ///     let table = PassTable::new(|number| (number == 110).then_some(0))?;
+    ///     let table = Arc::new(table, GFP_KERNEL)?;
+    ///     group.set_passing(Some(Passing::new(table, made.clone(), made.clone())?))?;
+    ///     // Counts each of them twice.
+    ///     Ok(made)
+    /// }
+    /// ```
+    pub fn set_passing(&self, passing: Option<Passing>) -> Result {
+        let passing = Unpublished::new(passing)?;
+        let mut current = self.passing.lock();
+        self.set_pass(passing.value().as_ref());
+        current.replace(passing);
+        Ok(())
+    }
+
+    /// Has the handler asked about each call from now on, as `set_passing(None)` does. Process
+    /// context, may sleep.
+    pub fn stop_passing(&self) {
+        let _current = self.passing.lock();
+        self.set_pass(None);
+    }
+
+    /// With the lock of `passing` held, which `passing` is in, or comes to before it is released.
+    fn set_pass(&self, passing: Option<&Passing>) {
+        let pass = passing.map_or(core::ptr::null(), Passing::as_ptr);
+        // SAFETY: By the type invariants, `inner` was created, and the borrow of `self` keeps it
+        // from being freed. Nobody else calls this, as the lock is held. By the invariants of
+        // `Passing`, `pass` is null or points to what the C function asks for, which lasts: what is
+        // in `passing` is dropped deferred when it was replaced, after this was told something else;
+        // or with the group, which is when the C side has released that.
+        unsafe { bindings::syscall_slowpath_set_pass(self.inner.get(), pass) };
     }
 
     /// How many live tasks are in the group.

@@ -41,6 +41,10 @@ impl<T> Unpublished<T> {
         )?)
     }
 
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
+
     /// The value, to be changed before it is published.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.value

@@ -275,7 +275,7 @@ impl configfs::AttributeOperations<8> for GroupDir {
 
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
-        dir.group.data().record(Record::Calls, parse_switch(text)?)
+        GroupData::record(&dir.group, Record::Calls, parse_switch(text)?)
     }
 }
 
@@ -294,8 +294,6 @@ impl configfs::AttributeOperations<9> for GroupDir {
 
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
-        dir.group
-            .data()
-            .record(Record::Latency, parse_switch(text)?)
+        GroupData::record(&dir.group, Record::Latency, parse_switch(text)?)
     }
 }

@@ -87,7 +87,7 @@ impl Knobs {
             b"iret" => true,
             _ => return Err(EINVAL),
         };
-        self.data().set_iret(iret);
+        GroupData::set_iret(&self.group, iret);
         Ok(())
     }
 

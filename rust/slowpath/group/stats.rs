@@ -5,7 +5,10 @@
 use crate::rules::{Action, Kind};
 use kernel::{
     new_mutex,
-    percpu::FixedCounters,
+    percpu::{
+        Counters,
+        FixedCounters, //
+    },
     prelude::*,
     sync::{
         Arc,
@@ -105,20 +108,35 @@ impl From<Action> for Event {
 }
 
 /// The counters of one group.
-pub(crate) struct Stats(FixedCounters<NR_COUNTERS>);
+pub(crate) struct Stats {
+    events: FixedCounters<NR_COUNTERS>,
+    /// The calls that have passed without a hook: each is an `Allow` and a `Sysret`, which are
+    /// counted as one here.
+    passed: Arc<Counters>,
+}
 
 impl Stats {
     #[inline]
     pub(crate) fn count(&self, event: Event) {
-        self.0.count(event.index());
+        self.events.count(event.index());
+    }
+
+    pub(crate) fn passed(&self) -> Arc<Counters> {
+        self.passed.clone()
     }
 
     pub(crate) fn add_delay(&self, nanos: u64) {
-        self.0.add(DELAY_NANOS, nanos);
+        self.events.add(DELAY_NANOS, nanos);
     }
 
-    fn sum(&self, counters: impl Iterator<Item = usize>) -> u64 {
-        counters.map(|counter| self.0.sum(counter)).sum()
+    fn sum(&self, counter: usize) -> u64 {
+        const OF_PASSED: [usize; 2] = [Event::Allow.index(), Event::Sysret.index()];
+        let passed = if OF_PASSED.contains(&counter) {
+            self.passed.sum(0)
+        } else {
+            0
+        };
+        self.events.sum(counter) + passed
     }
 }
 
@@ -139,7 +157,7 @@ impl Sum {
     }
 
     pub(crate) fn of(self, stats: &Stats) -> u64 {
-        stats.sum(self.counters())
+        self.counters().map(|counter| stats.sum(counter)).sum()
     }
 
     pub(crate) fn of_all(self, totals: &Totals) -> u64 {
@@ -180,7 +198,11 @@ impl Totals {
 
     /// Makes the counters of a new group.
     pub(crate) fn add(&self) -> Result<Arc<Stats>> {
-        let stats = Arc::new(Stats(FixedCounters::new()?), GFP_KERNEL)?;
+        let stats = Stats {
+            events: FixedCounters::new()?,
+            passed: Arc::new(Counters::new(1)?, GFP_KERNEL)?,
+        };
+        let stats = Arc::new(stats, GFP_KERNEL)?;
         let mut inner = self.inner.lock();
         if inner.live.len() >= MAX_GROUPS {
             return Err(E2BIG);
@@ -194,7 +216,7 @@ impl Totals {
     pub(crate) fn retire(&self, stats: &Arc<Stats>) {
         let mut inner = self.inner.lock();
         for (event, retired) in inner.retired.iter_mut().enumerate() {
-            *retired += stats.0.sum(event);
+            *retired += stats.sum(event);
         }
         inner.live.retain(|s| !Arc::ptr_eq(s, stats));
     }

@@ -142,6 +142,14 @@ impl RuleSet {
         }
     }
 
+    /// The line that allows such calls whatever their arguments are, if one does.
+    pub(crate) fn allows_by_number(&self, abi: Abi, nr: i32) -> Option<usize> {
+        match self.table.get_named(abi, nr)?.kind() {
+            Kind::Allow(line) => Some(line),
+            _ => None,
+        }
+    }
+
     /// Judges a call that rules can name and that one without conditions decides about, if it is
     /// one: [`Self::judge`] finds the same, later.
     #[inline(always)]

@@ -13,7 +13,7 @@
  *  - Entry: lockdep, hardirq tracing, KMSAN, the checks of DEBUG_ENTRY; exit:
  *    the same. All are debugging options, which X86_SYSCALL_FASTPATH excludes.
  *  - Exit: what RSEQ_STATS and KMAP_LOCAL have there. With one of these C ends
- *    each call, by syscall_64_slow_return() or syscall_64_handled_return().
+ *    each call, by one of the functions syscall_64_*_return().
  *  - Context tracking at the entry, and at the exit the RCU work of
  *    tick_nohz_user_enter_prepare(): there syscall_64_dispatch() makes the call.
  *  - Context tracking at the exit: where it is on, for whatever CPUs, it is called.
@@ -24,6 +24,7 @@
  *  - x32: its numbers are out of range, the slow path dispatches them.
  *  - Seccomp, where its filters are all the work: a call that they allow whatever
  *    its arguments are passes as __seccomp_permit_syscall() would let it.
+ *  - A slow path handler, where it is all the work and its group lets the call pass.
  *  - Other entry and exit work, the user return notifiers, the I/O bitmap, the FPU
  *    registers and unwind_reset_info(): any of the flags tested below leads to
  *    the slow path. TIF_HRTIMER_REARM is for returns from interrupts only.
@@ -49,6 +50,8 @@
 #include <asm/syscall_path.h>
 #include <asm/trapnr.h>
 #include <asm/unistd.h>
+
+#include "syscall_fastpath_offsets.h"
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
 /* Needs the task in %rbx. */
@@ -161,10 +164,10 @@
 
 /*
  * Makes the call, and looks at all that syscall_exit_to_user_mode() would look at:
- * sets bits of %rcx, and clears ZF, where C has to end the call. With @filtered,
- * seccomp's bit is no work for an exit.
+ * sets bits of %rcx, and clears ZF, where C has to end the call. With @work, only
+ * these bits of syscall_work are work for this exit.
  */
-.macro CALL_ON_FASTPATH filtered=0 suffix
+.macro CALL_ON_FASTPATH work suffix
 	COUNT_SYSCALL_PATH SYSCALL_PATH_FAST
 	ANNOTATE type=ANNOTYPE_INSTR_BEGIN
 	ALTERNATIVE_2 "sti; call x64_sys_call", \
@@ -180,17 +183,45 @@
 	 */
 	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
 	andl	TASK_TI_flags(%rbx), %ecx
-	.if \filtered
-	movl	$SYSCALL_WORK_OF_EXIT, %edx
+	.ifb \work
+	orq	TASK_TI_syscall_work(%rbx), %rcx
+	.else
+	movl	$(\work), %edx
 	andq	TASK_TI_syscall_work(%rbx), %rdx
 	orq	%rdx, %rcx
-	.else
-	orq	TASK_TI_syscall_work(%rbx), %rcx
 	.endif
 #ifdef CONFIG_UNWIND_USER
 	orq	TASK_unwind_mask(%rbx), %rcx
 #endif
 	OR_FPU_STATE_INVALID %rcx
+.endm
+
+/*
+ * Goes to @ask unless the task's group lets the call with the clamped number in %rsi
+ * be made without its hooks. Counts it, with IRQs off, so that neither the group nor
+ * what it points to goes: syscall_slowpath_defer() waits for that.
+ */
+.macro TEST_PASS ask:req
+	/* RCU may not be watching there. */
+	ALTERNATIVE __stringify(movq TASK_syscall_slowpath(%rbx), %rcx), "jmp \ask", \
+		X86_FEATURE_SYSCALL_FAST_DISPATCH
+	/* It may have left a moment ago, or be in none, and forced. */
+	testq	%rcx, %rcx
+	jz	\ask
+	movq	GROUP_pass(%rcx), %rdx
+	testq	%rdx, %rdx
+	jz	\ask
+	/* One that was killed makes no more calls. */
+	cmpq	$0, TASK_syscall_slowpath_saved(%rbx)
+	jne	\ask
+	movq	PASS_lines(%rdx), %rax
+	movswq	(%rax, %rsi, 2), %rax
+	testq	%rax, %rax
+	js	\ask
+	movq	PASS_hits(%rdx), %rcx
+	incq	%gs:(%rcx, %rax, 8)
+	movq	PASS_made(%rdx), %rcx
+	incq	%gs:(%rcx)
 .endm
 
 /* Goes off the fast path, with %rsi clamped, unless flags and number allow it. */
@@ -249,6 +280,27 @@
 	jne	.Lfastpath_other_work
 	TEST_FLAGS_AND_NUMBER fred=\fred
 
+	/* At the exit, the handler is no work. */
+	TEST_PASS .Lfastpath_ask
+	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_PASSED suffix=_passed
+	.if \fred
+	OR_FRED_STACK_CHANGED %rcx, %rdx
+	ALTERNATIVE "jmp .Lfastpath_passed_return", \
+		"jnz .Lfastpath_passed_return", X86_FEATURE_SYSCALL_FAST_EXIT
+	movq	%rax, RAX(%rsp)
+	jmp	\exit
+	.else
+	ALTERNATIVE_2 "jz .Lfastpath_exit", \
+		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
+		"jz .Lfastpath_mitigated_exit_of_passed", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
+	.endif
+.Lfastpath_passed_return:
+	movq	%rax, RAX(%rsp)
+	movq	%rsp, %rdi
+	call	syscall_64_passed_return	/* returns with IRQs disabled */
+	jmp	\exit
+
+.Lfastpath_ask:
 	/* "lean" is not for this. */
 	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 	LOAD_CURRENT_TASK %rbx
@@ -299,7 +351,7 @@
 	jz	.Lfastpath_slow_work
 	btl	%esi, (%rcx)
 	jnc	.Lfastpath_slow_work
-	CALL_ON_FASTPATH filtered=1 suffix=_filtered
+	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_EXIT suffix=_filtered
 	jmp	.Lfastpath_end
 #endif
 
@@ -348,14 +400,38 @@
 	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called_filtered, can_be_lean=1
 #endif
 #ifdef SYSCALL_WORK_HANDLER
+.Lfastpath_offset_passed:
+	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called_passed, can_be_lean=1
 .Lfastpath_offset_handled:
 	CALL_WITH_STACK_OFFSET syscall_64_handled, .Lfastpath_handled
 #endif
 #else
 .Lfastpath_offset:
 .Lfastpath_offset_filtered:
+.Lfastpath_offset_passed:
 .Lfastpath_offset_handled:
 	ud2
+#endif
+.endm
+
+/*
+ * What arch_exit_to_user_mode_prepare() and arch_exit_to_user_mode() do, with the
+ * result in pt_regs; or C does all of it.
+ */
+.macro EXIT_WITH_MITIGATIONS or_by_c:req
+#if defined(CONFIG_RSEQ_STATS) || defined(CONFIG_KMAP_LOCAL)
+	jmp	\or_by_c
+#else
+	ALTERNATIVE "jmp .Lno_ibpb_\@", "", X86_FEATURE_IBPB_EXIT_TO_USER
+	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
+	jne	\or_by_c
+.Lno_ibpb_\@:
+#ifdef CONFIG_CONTEXT_TRACKING_USER
+	ALTERNATIVE "", "call syscall_64_track_exit", X86_FEATURE_SYSCALL_FAST_TRACKING
+#endif
+	ALTERNATIVE "jmp syscall_return_via_sysret", \
+		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
+	jmp	syscall_return_via_sysret
 #endif
 .endm
 
@@ -399,34 +475,19 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 	/* With what syscall_64_handled() returned in %esi, and the result in pt_regs. */
 .Lfastpath_mitigated_exit_of_handled:
 	UNWIND_HINT_REGS
-#if defined(CONFIG_RSEQ_STATS) || defined(CONFIG_KMAP_LOCAL)
-	jmp	.Lfastpath_handled_return
-#else
-	ALTERNATIVE "jmp .Lfastpath_no_ibpb", "", X86_FEATURE_IBPB_EXIT_TO_USER
-	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
-	jne	.Lfastpath_handled_return
-	jmp	.Lfastpath_no_ibpb
-#endif
+	EXIT_WITH_MITIGATIONS or_by_c=.Lfastpath_handled_return
+
+	/* C has a handler do less at the end of a call that it let pass. */
+.Lfastpath_mitigated_exit_of_passed:
+	UNWIND_HINT_REGS
+	movq	%rax, RAX(%rsp)
+	EXIT_WITH_MITIGATIONS or_by_c=.Lfastpath_passed_return
 #endif
 
-	/* What arch_exit_to_user_mode_prepare() and arch_exit_to_user_mode() do. */
 .Lfastpath_mitigated_exit:
 	UNWIND_HINT_REGS
-#if defined(CONFIG_RSEQ_STATS) || defined(CONFIG_KMAP_LOCAL)
-	jmp	.Lfastpath_slow_return
-#else
 	movq	%rax, RAX(%rsp)
-	ALTERNATIVE "jmp .Lfastpath_no_ibpb", "", X86_FEATURE_IBPB_EXIT_TO_USER
-	cmpb	$0, PER_CPU_VAR(x86_ibpb_exit_to_user)
-	jne	.Lfastpath_slow_return
-.Lfastpath_no_ibpb:
-#ifdef CONFIG_CONTEXT_TRACKING_USER
-	ALTERNATIVE "", "call syscall_64_track_exit", X86_FEATURE_SYSCALL_FAST_TRACKING
-#endif
-	ALTERNATIVE "jmp syscall_return_via_sysret", \
-		"xorl %eax, %eax; xorl %edx, %edx; movl $1, %ecx; divl %ecx", X86_BUG_DIV0
-	jmp	syscall_return_via_sysret
-#endif
+	EXIT_WITH_MITIGATIONS or_by_c=.Lfastpath_slow_return
 
 SYM_INNER_LABEL(entry_SYSCALL_64_offset, SYM_L_LOCAL)
 	SYSCALL_FASTPATH_OFFSET

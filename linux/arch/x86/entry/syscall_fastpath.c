@@ -16,6 +16,7 @@
 #include <linux/seccomp.h>
 #include <linux/string.h>
 #include <linux/syscall_fastpath.h>
+#include <linux/syscall_slowpath.h>
 
 #include <asm/syscall.h>
 #include <asm/unistd.h>
@@ -30,6 +31,8 @@ static_assert(ARRAY_SIZE(fast_syscalls) == DIV_ROUND_UP(NR_syscalls, 32));
 /* Assembly looks up the same numbers in seccomp's. */
 static_assert(NR_syscalls <= SECCOMP_ARCH_NATIVE_NR);
 #endif
+/* And in those of groups. */
+static_assert(NR_syscalls <= SYSCALL_SLOWPATH_NR_PASSES);
 
 /* What entry_SYSCALL_64 tests: those bits, or none. */
 asmlinkage u32 syscall_64_fast[ARRAY_SIZE(fast_syscalls)] __read_mostly;

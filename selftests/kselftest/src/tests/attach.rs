@@ -423,13 +423,18 @@ fn force_all_reaches_nobody_else() -> Result<()> {
 
 fn force_all_respects_toggle() -> Result<()> {
     let mut puppet = caller()?;
+    let policy = Policy::new("test", "getpgrp errno EPERM")?;
     let task = attach(puppet.tid())?;
+    // Nothing is to pass, either.
+    task.set("policy", policy.name)?;
     task.set("enabled", "0")?;
     set("force_all", "1")?;
     check_not_counted(&mut puppet, task)?;
     task.set("enabled", "1")?;
     set("enabled", "0")?;
-    check_not_counted(&mut puppet, task)
+    check_not_counted(&mut puppet, task)?;
+    drop(puppet);
+    Ok(())
 }
 
 fn totals_keep_what_is_gone() -> Result<()> {

@@ -28,6 +28,7 @@ mod mitigations;
 mod module;
 mod observe;
 mod order;
+mod passes;
 mod paths;
 mod policy;
 mod preserve;
@@ -102,6 +103,7 @@ pub const ALL: &[&[&[Test]]] = &[
     group_files::TESTS,
     group_races::TESTS,
     cgroups::TESTS,
+    passes::TESTS,
     paths::TESTS,
     seccomp_paths::TESTS,
     entry_variants::TESTS,
