@@ -93,7 +93,10 @@ check-configs: $(B)/series.stamp	## Compile what the series touches as others ha
 	@scripts/check-configs
 
 bench: $(B)/series.stamp	## Count what syscalls cost, here and on mainline; CONFIG=debian in Debian's configuration
-	@CONFIG=$(CONFIG) scripts/bench
+	@CONFIG=$(CONFIG) scripts/bench $(ARGS)
+
+bench-against: $(B)/series.stamp	## Fail if a null call costs more than at the commit REV, or in README's tables
+	@scripts/bench --against $(or $(REV),README)
 
 distro-kernel: $(B)/series.stamp	## A kernel in Debian's configuration: FLAVOUR=cloud, amd64 or rt; FULL=1 with all drivers
 	@scripts/build-kernel --kernel distro

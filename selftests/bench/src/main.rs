@@ -78,6 +78,9 @@ enum Command {
         #[arg(long)]
         svg: PathBuf,
     },
+    /// Print a table of what a null call costs on our kernel as it was and as it is; fails if it costs more
+    /// in some row
+    ReportAgainst { before: PathBuf, now: PathBuf },
     /// Print a table by CPU model: what a null call costs on mainline, on mainline without
     /// mitigations, and on our kernel
     ReportModels {
@@ -188,6 +191,13 @@ fn main() -> Result<()> {
             let table = report::filters(&runs)?;
             chart::draw_by_rules(&svg, &runs)?;
             println!("{table}\n{}", report::other_work(&runs)?);
+            Ok(())
+        }
+        Command::ReportAgainst { before, now } => {
+            let runs = read(&[before, now])?;
+            let (table, worse) = report::against(&runs[0], &runs[1]);
+            println!("{table}");
+            anyhow::ensure!(worse.is_empty(), "it costs more: {}", worse.join("; "));
             Ok(())
         }
         Command::ReportModels { runs, json } => {

@@ -109,6 +109,30 @@ pub fn other_work(runs: &[Run]) -> Result<Table> {
     Ok(right_aligned(table))
 }
 
+/// By how much it may cost more than before.
+const TOLERATED: f64 = 2.0;
+
+/// What a null call costs on our kernel, before and now; and the rows in which it costs more.
+pub fn against(before: &Run, now: &Run) -> (Table, Vec<&'static str>) {
+    let mut table = new_table(["null call", "before", "now", "more"]);
+    let mut worse = Vec::new();
+    for name in filters::names() {
+        let costs = [before, now].map(|run| run.results.get(name).copied());
+        let more = match costs {
+            [None, None] => continue,
+            [Some(before), Some(now)] => Some(now - before),
+            _ => None,
+        };
+        if more.is_some_and(|more| more > TOLERATED) {
+            worse.push(name);
+        }
+        let cell = |cost: Option<f64>| cost.map_or("-".to_string(), |cost| format!("{cost:.1}"));
+        let more = more.map_or("-".to_string(), |more| format!("{more:+.1}"));
+        table.add_row([name.to_string(), cell(costs[0]), cell(costs[1]), more]);
+    }
+    (right_aligned(table), worse)
+}
+
 /// What a null call costs by CPU model, in three runs each: on mainline, there without mitigations,
 /// and on our kernel.
 pub fn models(runs: &[Run]) -> Result<Table> {
