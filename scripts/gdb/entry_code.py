@@ -34,6 +34,7 @@ CALLS = {
 C_FUNCTIONS = (
     "do_syscall_64",
     "syscall_exit_to_user_mode_handled",
+    "syscall_exit_to_user_mode_passed",
     "syscall_64_handled",
     "syscall_64_handled_return",
     "syscall_64_passed_return",
