@@ -229,13 +229,12 @@ impl GroupData {
             new.join(group.clone())?;
         }
         data.assign(assigned, 1);
-        Self::update_passing(group);
         let old = core::mem::replace(&mut settings.policy, new);
         if let Some(old) = old.filter(|_| !same) {
             old.leave(&**group);
-            // It may have stopped what is to pass by the new one.
-            Self::update_passing(group);
         }
+        // The old one does not stop it any more.
+        Self::update_passing(group);
         group.end_delays();
         Ok(())
     }

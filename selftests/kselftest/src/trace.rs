@@ -37,8 +37,13 @@ impl Trace {
             fs::write(trace.dir.join(format!("events/{event}/filter")), filter)
                 .context(filter.to_string())?;
         }
-        fs::write(trace.dir.join(format!("events/{event}/enable")), "1").context("the event")?;
+        fs::write(trace.switch(event), "1").context("the event")?;
         Ok(trace)
+    }
+
+    /// The file that switches an event on and off.
+    pub fn switch(&self, event: &str) -> PathBuf {
+        self.dir.join(format!("events/{event}/enable"))
     }
 
     /// The events of ours of a task, oldest first: what comes behind their names.

@@ -15,7 +15,10 @@ use crate::{
     Skip,
 };
 use anyhow::{ensure, Result};
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::{
+    fs,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+};
 
 super::tests! {
     [Mitigations, FastPath] =>
@@ -27,6 +30,7 @@ super::tests! {
         passes_by_the_policy_assigned_last
         passes_are_counted_with_their_exit_work
         passes_are_counted_once_while_blocked
+        passes_end_with_their_exit_work
         passes_are_traced_at_their_exit;
     [Mitigations, FastPath, Cpus] =>
         passes_by_the_rules_written_last
@@ -165,15 +169,15 @@ fn passes_nothing_that_is_forced() -> Result<()> {
 /// Two policies in turn, of which each allows what the other one refuses.
 fn passes_by_the_policy_assigned_last() -> Result<()> {
     let mut puppet = caller()?;
-    let (task, _refuses) = under(&puppet, "getppid errno EPERM")?;
-    let _allows = Policy::new("other", "getpgrp errno EPERM")?;
+    let (task, _allows) = under(&puppet, "getpgrp errno EPERM")?;
+    let _refuses = Policy::new("other", "getppid errno EPERM")?;
     for _ in 0..50 {
-        task.set("policy", "other")?;
         let sum = puppet.call(0)?;
         ensure!(sum > 0, "refused: {sum}");
-        task.set("policy", "test")?;
+        task.set("policy", "other")?;
         let sum = puppet.call(0)?;
         ensure!(sum == EPERM * CALLS as i64, "allowed: {sum}");
+        task.set("policy", "test")?;
     }
     // Or it is in use when the policies go.
     drop(puppet);
@@ -301,23 +305,53 @@ fn passes_are_counted_once_while_blocked() -> Result<()> {
     Ok(())
 }
 
+/// Such a call gives its task work for the exit, and nothing else sends it to C: no switch.
+fn passes_end_with_their_exit_work() -> Result<()> {
+    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
+    need_fast_path()?;
+    let mut puppet = Puppet::new(|_| {
+        // All is allowed.
+        let selector = 0u8;
+        let dispatch = |on, selector| {
+            syscall(
+                libc::SYS_prctl,
+                [PR_SET_SYSCALL_USER_DISPATCH, on, 0, 0, selector, 0],
+            )
+        };
+        (0..CALLS)
+            .map(|_| dispatch(1, &raw const selector as u64) + dispatch(0, 0))
+            .sum()
+    })?;
+    let (task, _policy) = under(&puppet, "getpgrp errno EPERM")?;
+    ensure!(puppet.call(0)? == 0, "prctl");
+    let before = exits_and_entries(task)?;
+    let taken = taken(&mut puppet, 0)?;
+    ensure!(taken.slow_return >= CALLS, "{taken:?}");
+    let after = exits_and_entries(task)?;
+    let counted = [after[0] - before[0], after[1] - before[1]];
+    ensure!(counted == [2 * CALLS + OWN; 2], "{counted:?}");
+    Ok(())
+}
+
 /// Exit work that a task gets while it is in such a call.
 fn passes_are_traced_at_their_exit() -> Result<()> {
-    let mut puppet = caller()?;
+    const EVENT: &str = "raw_syscalls/sys_exit";
+    // Of no task for now. Or to read it would never end.
+    let trace = Trace::of_those(EVENT, "common_pid == 0")?;
+    let switch = trace.switch(EVENT);
+    fs::write(&switch, "0")?;
+    let mut puppet = Puppet::new(|_| fs::write(&switch, "1").map_or(-1, |()| 0))?;
     let (task, _policy) = under(&puppet, "getpgrp errno EPERM")?;
-    puppet.call(0)?;
-    let before = task.stat("tracepoint")?;
-    // Or to read it would never end.
     let of_it = format!("common_pid == {}", puppet.tid());
-    let trace = Trace::of_those("raw_syscalls/sys_exit", &of_it)?;
-    puppet.call(0)?;
+    fs::write(switch.with_file_name("filter"), of_it)?;
+    let before = task.stat("tracepoint")?;
+    ensure!(puppet.call(0)? == 0, "it is not switched on");
     let exits = trace.lines_with(puppet.tid(), "sys_exit: ")?;
-    ensure!(
-        exits.first().is_some_and(|exit| exit == "NR 0 = 1"),
-        "{exits:?}"
-    );
+    let first = exits.first().map(String::as_str);
+    ensure!(first == Some("NR 1 = 1"), "{exits:?}");
+    // The write, close, and the reply.
     let with_work = task.stat("tracepoint")? - before;
-    ensure!(with_work == CALLS + OWN, "{with_work}");
+    ensure!(with_work == 3, "{with_work}");
     Ok(())
 }
 
