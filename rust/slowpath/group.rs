@@ -47,8 +47,8 @@ pub(crate) type Kept = KBox<dyn Send + Sync>;
 /// What belongs to a group: its hooks go by it.
 ///
 /// Lock order: `shown` or `settings`, then the users of a policy, `passing`, its rules or
-/// `assigned`, then the core's. `shown` and `settings` are never held together. No hook takes any of them, nor does a task that forks, execs
-/// or exits.
+/// `assigned`, then the core's. `shown` and `settings` are never held together. No hook takes
+/// any of them, nor does a task that forks, execs or exits.
 #[pin_data(PinnedDrop)]
 pub(crate) struct GroupData {
     #[pin]

@@ -219,13 +219,14 @@ impl<T: Handler> SharedGroup<T> {
     }
 
     /// Says which calls of the group's tasks are made without asking the handler, from now on; or
-    /// with [`None`] has it asked about each. Process context, may sleep; `ENOMEM`, then it is as it
-    /// was.
+    /// with [`None`] has it asked about each. Process context, may sleep; `ENOMEM`, then it is as
+    /// it was.
     ///
     /// Only calls that the assembly fast path could make, of tasks that have no other entry work,
-    /// pass: all others are asked about, whatever this says; and all calls are while the group is
-    /// switched off, or all tasks are forced. Of a call that has passed neither hook runs; but where
-    /// C has to end it, as it does if there is work for its exit, [`Handler::exit_work`] does.
+    /// pass: all others are asked about, whatever this says; and all calls are while the group
+    /// is switched off, or all tasks are forced. Of a call that has passed neither hook runs;
+    /// but where C has to end it, as it does if there is work for its exit,
+    /// [`Handler::exit_work`] does.
     ///
     /// # Examples
     ///
@@ -268,8 +269,8 @@ impl<T: Handler> SharedGroup<T> {
         // SAFETY: By the type invariants, `inner` was created, and the borrow of `self` keeps it
         // from being freed. Nobody else calls this, as the lock is held. By the invariants of
         // `Passing`, `pass` is null or points to what the C function asks for, which lasts: what is
-        // in `passing` is dropped deferred when it was replaced, after this was told something else;
-        // or with the group, which is when the C side has released that.
+        // in `passing` is dropped deferred when it was replaced, after this was told something
+        // else; or with the group, which is when the C side has released that.
         unsafe { bindings::syscall_slowpath_set_pass(self.inner.get(), pass) };
     }
 

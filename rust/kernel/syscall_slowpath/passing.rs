@@ -24,8 +24,8 @@ pub struct PassTable {
 
 impl PassTable {
     /// Makes a table of what `counter_of` says of the number of a [64-bit
-    /// call](super::Arch::X86_64): which counter is to count it, below 32768; or nothing if it is not
-    /// to pass. May sleep; `ENOMEM`, or `EINVAL` for such a counter.
+    /// call](super::Arch::X86_64): which counter is to count it, below 32768; or nothing if it
+    /// is not to pass. May sleep; `ENOMEM`, or `EINVAL` for such a counter.
     pub fn new(counter_of: impl Fn(i32) -> Option<usize>) -> Result<Self> {
         let mut counters = KBox::new([-1; NR_PASSES], GFP_KERNEL)?;
         let mut end = 0;
