@@ -88,11 +88,19 @@ def check(commands: list[tuple[str, str]]) -> list[str]:
     return differences + contradictions
 
 
+# gcc has the tracer's stops in functions of their own, which are not among those that are followed.
+BY_CLANG_ALONE = ("the_slow_path",)
+
+
 def main() -> None:
     """All sections."""
     sections, failed = read_page(), False
+    by_gcc = "gcc" in gdb.parse_and_eval("(char *)&linux_banner").string()
     print(f"KTAP version 1\n1..{len(sections)}")
     for number, (name, commands) in enumerate(sections.items(), 1):
+        if by_gcc and name in BY_CLANG_ALONE:
+            print(f"ok {number} {name} # SKIP gcc lays this way out in other functions")
+            continue
         complaints = check(commands)
         failed = failed or bool(complaints)
         for complaint in complaints:
