@@ -196,6 +196,27 @@
 	OR_FPU_STATE_INVALID %rcx
 .endm
 
+/* Ends that call: in assembly where nothing is left, or by syscall_64_@by_c_return(). */
+.macro END_ON_FASTPATH fred:req exit:req by_c:req mitigated:req
+	.if \fred
+	OR_FRED_STACK_CHANGED %rcx, %rdx
+	ALTERNATIVE "jmp .Lfastpath_\by_c\()_return", \
+		"jnz .Lfastpath_\by_c\()_return", X86_FEATURE_SYSCALL_FAST_EXIT
+	movq	%rax, RAX(%rsp)
+	jmp	\exit
+	.else
+	ALTERNATIVE_2 "jz .Lfastpath_exit", \
+		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
+		"jz \mitigated", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
+	.endif
+
+.Lfastpath_\by_c\()_return:
+	movq	%rax, RAX(%rsp)
+	movq	%rsp, %rdi
+	call	syscall_64_\by_c\()_return	/* returns with IRQs disabled */
+	jmp	\exit
+.endm
+
 /*
  * Goes to @ask unless the task's group lets the call with the clamped number in %rsi
  * be made without its hooks. Counts it, with IRQs off, so that neither the group nor
@@ -252,23 +273,7 @@
 
 	CALL_ON_FASTPATH
 .Lfastpath_end:
-	.if \fred
-	OR_FRED_STACK_CHANGED %rcx, %rdx
-	ALTERNATIVE "jmp .Lfastpath_slow_return", \
-		"jnz .Lfastpath_slow_return", X86_FEATURE_SYSCALL_FAST_EXIT
-	movq	%rax, RAX(%rsp)
-	jmp	\exit
-	.else
-	ALTERNATIVE_2 "jz .Lfastpath_exit", \
-		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
-		"jz .Lfastpath_mitigated_exit", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
-	.endif
-
-.Lfastpath_slow_return:
-	movq	%rax, RAX(%rsp)
-	movq	%rsp, %rdi
-	call	syscall_64_slow_return	/* returns with IRQs disabled */
-	jmp	\exit
+	END_ON_FASTPATH fred=\fred exit=\exit by_c=slow mitigated=.Lfastpath_mitigated_exit
 
 .Lfastpath_work:
 #ifdef SYSCALL_WORK_HANDLER
@@ -283,22 +288,7 @@
 	/* At the exit, the handler is no work. */
 	TEST_PASS .Lfastpath_ask
 	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_PASSED suffix=_passed
-	.if \fred
-	OR_FRED_STACK_CHANGED %rcx, %rdx
-	ALTERNATIVE "jmp .Lfastpath_passed_return", \
-		"jnz .Lfastpath_passed_return", X86_FEATURE_SYSCALL_FAST_EXIT
-	movq	%rax, RAX(%rsp)
-	jmp	\exit
-	.else
-	ALTERNATIVE_2 "jz .Lfastpath_exit", \
-		"jz .Lfastpath_lean_exit", X86_FEATURE_SYSCALL_FAST_LEAN, \
-		"jz .Lfastpath_mitigated_exit_of_passed", ALT_NOT(X86_FEATURE_SYSCALL_FAST_EXIT)
-	.endif
-.Lfastpath_passed_return:
-	movq	%rax, RAX(%rsp)
-	movq	%rsp, %rdi
-	call	syscall_64_passed_return	/* returns with IRQs disabled */
-	jmp	\exit
+	END_ON_FASTPATH fred=\fred exit=\exit by_c=passed mitigated=.Lfastpath_mitigated_exit_of_passed
 
 .Lfastpath_ask:
 	/* "lean" is not for this. */
