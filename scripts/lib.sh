@@ -143,7 +143,7 @@ use_flavour() {
 }
 
 # Chooses the kernel that kernel_make builds and scripts/boot boots.
-# use_kernel run|test|plain|mainline|debug|kcsan|rt|distro|distro-mainline
+# use_kernel run|test|plain|mainline|peers|debug|kcsan|rt|distro|distro-mainline
 use_kernel() {
 	local tests='kernel slowpath test kunit-and-samples'
 	case $1 in
@@ -151,6 +151,7 @@ use_kernel() {
 	test) fragments=$tests ;;
 	plain) OBJ=$BUILD/obj-plain fragments='kernel slowpath' ;;
 	mainline) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-mainline fragments=kernel ;;
+	peers) LINUX=$BUILD/linux-pristine OBJ=$BUILD/obj-peers fragments='kernel peers' ;;
 	debug) OBJ=$BUILD/obj-debug fragments="$tests checks debug" ;;
 	kcsan) OBJ=$BUILD/obj-kcsan fragments="$tests checks kcsan" ;;
 	rt)
@@ -164,7 +165,7 @@ use_kernel() {
 		# Nobody looks into it, and this makes no other code.
 		[[ $fragments = *no-debug-info ]] || fragments+=' no-debug-info'
 		;;
-	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, debug, kcsan, rt, distro, distro-mainline" ;;
+	*) die "there is no kernel '$1': it is one of run, test, plain, mainline, peers, debug, kcsan, rt, distro, distro-mainline" ;;
 	esac
 	# Debian's compiler for its configuration. What another one builds is another kernel.
 	local usual=clang

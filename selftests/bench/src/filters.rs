@@ -3,6 +3,7 @@
 //! What a filter adds to a call: ours, and its peers, each in a process of its own.
 
 use crate::{
+    bpf,
     cases::measure_null_call,
     steer::{self, Path},
 };
@@ -25,6 +26,8 @@ use std::{
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kernel {
     Mainline,
+    /// Mainline with options that some peers need.
+    Peers,
     Ours,
 }
 
@@ -53,6 +56,21 @@ const FILTERS: &[Filter] = &[
     }),
     peer("syscall user dispatch, allowed", user_dispatch),
     peer("raw_syscalls events, enter and exit", tracepoints),
+    Filter {
+        name: "mainline with BPF's options, plain",
+        kernel: Kernel::Peers,
+        setup: Setup::Own(|| Ok(())),
+    },
+    Filter {
+        name: "BPF, override by kprobe",
+        kernel: Kernel::Peers,
+        setup: Setup::Own(|| overridden(std::process::id() as i32)),
+    },
+    Filter {
+        name: "BPF, override by kprobe, other process",
+        kernel: Kernel::Peers,
+        setup: Setup::Own(|| overridden(1)),
+    },
     Filter {
         name: "ptrace, both stops, empty tracer",
         kernel: Kernel::Mainline,
@@ -136,6 +154,12 @@ const fn ours(name: &'static str, setup: fn() -> Result<()>) -> Filter {
 /// The names, in the order of the table.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FILTERS.iter().map(|filter| filter.name)
+}
+
+/// Whether there need not be a kernel to measure this on.
+pub fn is_optional(name: &str) -> bool {
+    let filter = FILTERS.iter().find(|filter| filter.name == name);
+    filter.is_some_and(|filter| filter.kernel == Kernel::Peers)
 }
 
 const POLICY: &str = "/sys/kernel/config/slowpath/policies/bench";
@@ -246,6 +270,11 @@ fn seccomp(rules: usize, argument: bool) -> Result<()> {
     let filter = SeccompFilter::new(listed, otherwise, on_match, TargetArch::x86_64)?;
     let program: BpfProgram = filter.try_into()?;
     Ok(seccompiler::apply_filter(&program)?)
+}
+
+/// For as long as this process lives.
+fn overridden(process: i32) -> Result<()> {
+    bpf::override_getppid(process).map(std::mem::forget)
 }
 
 /// The selector, which is looked at in each call, lets it be made.
@@ -360,7 +389,8 @@ fn measure(filter: &Filter, clock: bool) -> Result<f64> {
 pub fn measure_all(kernel: Kernel, few: bool, clock: bool) -> Result<BTreeMap<String, f64>> {
     let mut results = BTreeMap::new();
     let here = |filter: &&Filter| {
-        let is_here = filter.kernel == kernel || ON_BOTH.contains(&filter.name);
+        let is_here =
+            filter.kernel == kernel || kernel != Kernel::Peers && ON_BOTH.contains(&filter.name);
         is_here && (!few || BY_MODEL.contains(&filter.name))
     };
     for filter in FILTERS.iter().filter(here) {

@@ -4,6 +4,7 @@
 //!
 //! `run` measures, in a VM; `report` lays the results of several runs side by side.
 
+mod bpf;
 mod cases;
 mod chart;
 mod filters;

@@ -75,7 +75,10 @@ pub fn filters(runs: &[Run]) -> Result<Table> {
 
     let mut table = new_table(["null call", unit, "over plain", "ratio"]);
     for name in filters::names() {
-        let cost = cost(name)?;
+        let cost = match cost(name) {
+            Err(_) if filters::is_optional(name) => continue,
+            cost => cost?,
+        };
         table.add_row([
             name.to_string(),
             format!("{cost:.1}"),
@@ -88,7 +91,7 @@ pub fn filters(runs: &[Run]) -> Result<Table> {
 
 /// What a null call costs a task that has other work, on mainline and on our kernel.
 pub fn other_work(runs: &[Run]) -> Result<Table> {
-    let [mainline, ours] = runs else {
+    let [mainline, ours, ..] = runs else {
         bail!("two runs are compared: of mainline and of our kernel");
     };
     let mut table = new_table(["null call", "mainline", "ours", "more", "ratio"]);
