@@ -15,12 +15,12 @@ PAGE = "Documentation/syscall-debugging.rst"
 CLAIMS = (
     ("-> dispatch in assembly", "FAST"),
     ("do_syscall_64(): C does", "SLOW"),
-    ("there is other work than seccomp's", "SLOW_WORK"),
     ("its fast bit is clear", "SLOW_QUALIFIED"),
     ("syscall_64_slow_return(): C does", "SLOW_RETURN"),
     ("-> SYSRET\n", "SYSRET"),
     ("-> IRET\n", "IRET"),
     ("syscall_64_handled(): C runs", "HANDLED"),
+    ("syscall_64_with_work(): C does", "HANDLED"),
 )
 
 

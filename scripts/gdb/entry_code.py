@@ -15,6 +15,7 @@ CALLS = {
     "do_syscall_64": False,
     "syscall_64_handled": False,
     "syscall_64_handled_return": False,
+    "syscall_64_with_work": False,
     "syscall_64_passed_return": False,
     "syscall_64_slow_return": False,
     "x64_sys_call": True,
@@ -39,6 +40,7 @@ C_FUNCTIONS = (
     "syscall_64_handled_return",
     "syscall_64_passed_return",
     "syscall_64_slow_return",
+    "syscall_64_with_work",
 )
 
 
@@ -79,7 +81,8 @@ def _tests(code: list[tuple[int, str]]) -> list[Point]:
     )
     patterns = {
         "work": rf"cmpq\s+\$0x0,{work:#x}\(%rbx\)",
-        "filters": rf"cmpq\s+\$0x1,{work:#x}\(%rbx\)",
+        "filters": rf"testq\s+\$0xf{{8}}[0-9a-f]*,{work:#x}\(%rbx\)",
+        "handler, too": rf"testq\s+\$0x[1-9a-f][0-9a-f]*,{work:#x}\(%rbx\)",
         "handler": rf"cmpq\s+\$0x[1-9a-f][0-9a-f]*,{work:#x}\(%rbx\)",
         "mode": rf"cmpl\s+\$0x2,{mode:#x}\(%rbx\)",
         "bitmap": r"bt\s+%esi,\(%rcx\)",

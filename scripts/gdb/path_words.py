@@ -78,11 +78,7 @@ def _test_number(_: Point, taken: bool) -> str:
     nr = int(kernel.frame()["orig_ax"]) & 0xFFFFFFFF
     call = f"{kernel.describe_syscall(nr)} is {nr}"
     if not taken:
-        where = "dispatch in assembly"
-        if _work():
-            # By no test that has words, if the task is in no group.
-            in_group = int(kernel.current()["syscall_slowpath"])
-            where = "next test" if _is_filtered() or in_group else "syscall_64_handled()"
+        where = "next test" if _work() else "dispatch in assembly"
         return f"number test: {call}, below {kernel.NR_SYSCALLS}, its fast bit is set -> {where}"
     if nr & X32_BIT:
         why = "an x32 number"
@@ -114,7 +110,7 @@ def _test_passes(_: Point, taken: bool) -> str:
 
 
 def _left() -> str:
-    """What syscall_64_handled() has left to be done, where ESI has it."""
+    """What syscall_64_handled(), or syscall_64_with_work(), has left to be done, where ESI has it."""
     return HANDLED_EXITS[kernel.register("esi") & 3]
 
 
@@ -144,16 +140,20 @@ TESTS = {
         "handler test: a handler is all the work -> next test",
     ),
     "filters": _either(
-        "seccomp test: there is other work than seccomp's -> do_syscall_64()",
-        "seccomp test: seccomp is all the work -> next test",
+        "seccomp test: there is other work than seccomp's -> syscall_64_with_work()",
+        "seccomp test: there is no work but seccomp's and a handler's -> next test",
     ),
     "mode": _either(
-        "mode test: the task is not under filters -> do_syscall_64()",
+        "mode test: the task is not under filters -> syscall_64_with_work()",
         "mode test: the task is under filters -> next test",
     ),
     "bitmap": _either(
-        "bitmap test: the filters have to judge the call -> do_syscall_64()",
-        "bitmap test: the filters allow the call, whatever its arguments -> dispatch in assembly",
+        "bitmap test: the filters have to judge the call -> syscall_64_with_work()",
+        "bitmap test: the filters allow the call, whatever its arguments -> next test",
+    ),
+    "handler, too": _either(
+        "handler test: there is a handler, too -> next test",
+        "handler test: there is no handler -> dispatch in assembly",
     ),
     "flags": _either(
         "flags test: TF or RF is set, SYSRET cannot restore it -> do_syscall_64()",
@@ -188,6 +188,8 @@ def _call(point: Point, previous: Point | None) -> str:
         return f"do_syscall_64(): {work}" if previous else f"do_syscall_64(): the fast path is off; {work}"
     if name == "syscall_64_handled":
         return "syscall_64_handled(): C runs the handler, and makes the call in between"
+    if name == "syscall_64_with_work":
+        return f"{name}(): C does the entry work, makes the call, and does the exit work"
     if name == "syscall_64_handled_return":
         tested = previous and previous.kind in ("handled exit", "barrier")
         why = "" if tested else ": with context tracking it always does"

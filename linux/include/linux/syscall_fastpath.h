@@ -15,7 +15,11 @@ void syscall_fastpath_init(void);
 void syscall_fastpath_update(void);
 const char *syscall_fastpath_status(void);
 
+unsigned long syscall_64_with_work(struct pt_regs *regs, long nr);
+unsigned long syscall_64_dispatch_with_work(struct pt_regs *regs, long nr);
+unsigned long syscall_64_handled(struct pt_regs *regs, long nr);
 bool syscall_64_passed_return(struct pt_regs *regs);
+bool syscall_64_handled_return(struct pt_regs *regs, unsigned long exit);
 
 #else
 

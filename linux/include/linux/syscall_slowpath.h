@@ -160,7 +160,8 @@ struct syscall_slowpath_ops {
  * @hits:	Counters of each CPU
  * @made:	One more, of all such calls
  *
- * For calls that the assembly fast path could make, of a task that has no other work.
+ * For calls that the assembly fast path could make, of a task that has no other work
+ * than filters of seccomp that allow the call, too.
  * At the exit of one the hook runs only if C has to end the call, as it does if there
  * is work by then, and gets SYSCALL_SLOWPATH_PASSED.
  */

@@ -626,7 +626,7 @@ static noinline bool permit_by_seccomp(struct pt_regs *regs)
 }
 
 /**
- * syscall_slowpath_enter - Entry work: the handler
+ * syscall_slowpath_enter - Entry work: the handler, then seccomp
  * @regs:	The registers of the task
  * @arch:	The architecture of the call, AUDIT_ARCH_*
  *
@@ -639,7 +639,7 @@ long syscall_slowpath_enter(struct pt_regs *regs, u32 arch)
 {
 	if (!judge(regs, arch))
 		return -1;
-	/* It may have slept, and another thread have given the task a filter. */
+	/* Even if there was no filter: it may have slept, and another thread have given it one. */
 	if (unlikely(test_syscall_work(SECCOMP)) && !permit_by_seccomp(regs))
 		return -1;
 	return syscall_get_nr(current, regs);

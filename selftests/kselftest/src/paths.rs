@@ -40,8 +40,7 @@ macro_rules! paths {
 }
 
 paths! {
-    fast slow slow_work slow_flags slow_number slow_qualified
-    slow_return sysret iret handled
+    fast slow slow_flags slow_number slow_qualified slow_return sysret iret handled
 }
 
 impl Paths {
@@ -104,7 +103,7 @@ impl Path {
         let taken = Paths::of(tid)?.since(before);
         if self.is_untagged() && fast_path_is_on()? {
             ensure!(taken.fast > reading.fast, "no call was fast: {taken:?}");
-            ensure!(taken.slow_work == 0, "a call had entry work: {taken:?}");
+            ensure!(taken.handled == 0, "a call had entry work: {taken:?}");
         } else {
             ensure!(taken.in_c() > reading.in_c(), "no call was slow: {taken:?}");
             ensure!(taken.fast == 0, "a call was fast: {taken:?}");

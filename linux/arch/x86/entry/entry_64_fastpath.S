@@ -22,14 +22,17 @@
  *  - fred_update_rsp0(): C does it if the task's stack is another than the CPU
  *    would take for the next event.
  *  - x32: its numbers are out of range, the slow path dispatches them.
- *  - Seccomp, where its filters are all the work: a call that they allow whatever
- *    its arguments are passes as __seccomp_permit_syscall() would let it.
- *  - A slow path handler, where it is all the work and its group lets the call pass.
- *  - Other entry and exit work, the user return notifiers, the I/O bitmap, the FPU
+ *  - Seccomp: a call that its filters allow whatever its arguments are passes as
+ *    __seccomp_permit_syscall() would let it.
+ *  - A slow path handler, where the task's group lets the call pass.
+ *  - Other work at the entry: syscall_64_with_work() does that, makes the call, and
+ *    does what work there is at the exit.
+ *  - Work that comes meanwhile, the user return notifiers, the I/O bitmap, the FPU
  *    registers and unwind_reset_info(): any of the flags tested below leads to
- *    the slow path. TIF_HRTIMER_REARM is for returns from interrupts only.
+ *    C. TIF_HRTIMER_REARM is for returns from interrupts only.
  *  - TS_COMPAT and TS_I386_REGS_POKED are clear: the task was in user mode
- *    when it came here, and nobody has written its registers since.
+ *    when it came here, and nobody has written its registers since, or
+ *    the C function that looked at the work says so.
  *  - For the same reason SYSRET will do: user CS and SS, RCX == RIP and R11 ==
  *    RFLAGS are what SYSCALL makes them; RF and TF are tested; and RIP follows
  *    an instruction that was just executed in user space, so it is canonical.
@@ -52,6 +55,11 @@
 #include <asm/unistd.h>
 
 #include "syscall_fastpath_offsets.h"
+
+/* Without these, work is for do_syscall_64(). */
+#if defined(SYSCALL_WORK_HANDLER) || defined(SYSCALL_WORK_FILTERS)
+#define CALLS_WITH_WORK
+#endif
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
 /* Needs the task in %rbx. */
@@ -245,6 +253,21 @@
 	incq	%gs:(%rcx)
 .endm
 
+/*
+ * Goes to @ask unless seccomp's filters allow the call with the clamped number in %rsi
+ * whatever its arguments. The newest filter knows of those before it. Another thread may
+ * put one in its place, as it may behind the look that C takes.
+ */
+.macro TEST_FILTERS ask:req
+	cmpl	$SECCOMP_FILTER_MODE, TASK_seccomp_mode(%rbx)
+	jne	\ask
+	movq	TASK_seccomp_filter(%rbx), %rcx
+	testq	%rcx, %rcx
+	jz	\ask
+	btl	%esi, (%rcx)
+	jnc	\ask
+.endm
+
 /* Goes off the fast path, with %rsi clamped, unless flags and number allow it. */
 .macro TEST_FLAGS_AND_NUMBER fred:req
 	.if !\fred
@@ -253,6 +276,19 @@
 	.endif
 	TEST_SYSCALL_NUMBER
 	jnc	.Lfastpath_slow_number
+.endm
+
+/* Has C do the work of the task, and make the call in between, by @function. */
+.macro CALL_WITH_WORK function:req suffix:req
+	/* "lean" is not for this. */
+	ALTERNATIVE "jmp .Lfastpath_cleared\suffix", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
+	LOAD_CURRENT_TASK %rbx
+.Lfastpath_cleared\suffix:
+	ALTERNATIVE_2 "sti; call \function", \
+		"call syscall_64_dispatch_with_work", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
+		"jmp .Lfastpath_offset\suffix", X86_FEATURE_SYSCALL_FAST_OFFSET
+.Lfastpath_called\suffix:
+	cli
 .endm
 
 /*
@@ -276,31 +312,43 @@
 	END_ON_FASTPATH fred=\fred exit=\exit by_c=slow mitigated=.Lfastpath_mitigated_exit
 
 .Lfastpath_work:
+#ifdef CALLS_WITH_WORK
+	/* What holds for the rest of the fast path holds here. */
+	TEST_FLAGS_AND_NUMBER fred=\fred
 #ifdef SYSCALL_WORK_HANDLER
-	/*
-	 * A handler is all? Then C has it run, and makes the call in between;
-	 * what holds for the rest of the fast path holds here.
-	 */
 	cmpq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
 	jne	.Lfastpath_other_work
-	TEST_FLAGS_AND_NUMBER fred=\fred
 
-	/* At the exit, the handler is no work. */
-	TEST_PASS .Lfastpath_ask
+	/* A handler is all, or all but filters that allow the call; at the exit it is no work? */
+.Lfastpath_handler:
+	TEST_PASS .Lfastpath_handle
 	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_PASSED suffix=_passed
 	END_ON_FASTPATH fred=\fred exit=\exit by_c=passed mitigated=.Lfastpath_mitigated_exit_of_passed
 
-.Lfastpath_ask:
-	/* "lean" is not for this. */
-	ALTERNATIVE "jmp .Lfastpath_cleared", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
-	LOAD_CURRENT_TASK %rbx
-.Lfastpath_cleared:
-	ALTERNATIVE_2 "sti; call syscall_64_handled", \
-		"call syscall_64_dispatch_handled", X86_FEATURE_SYSCALL_FAST_DISPATCH, \
-		"jmp .Lfastpath_offset_handled", X86_FEATURE_SYSCALL_FAST_OFFSET
-.Lfastpath_handled:
-	cli
+.Lfastpath_other_work:
+#endif
+#ifdef SYSCALL_WORK_FILTERS
+	/* Seccomp's filters are all, or they and a handler? */
+	testq	$SYSCALL_WORK_FOR_C, TASK_TI_syscall_work(%rbx)
+	jnz	.Lfastpath_with_work
+	TEST_FILTERS .Lfastpath_with_work
+#ifdef SYSCALL_WORK_HANDLER
+	testq	$SYSCALL_WORK_HANDLER, TASK_TI_syscall_work(%rbx)
+	jnz	.Lfastpath_handler
+#endif
+	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_EXIT suffix=_filtered
+	jmp	.Lfastpath_end
+#endif
 
+.Lfastpath_with_work:
+	CALL_WITH_WORK syscall_64_with_work suffix=_with_work
+	jmp	.Lfastpath_handled
+
+#ifdef SYSCALL_WORK_HANDLER
+.Lfastpath_handle:
+	CALL_WITH_WORK syscall_64_handled suffix=_handled
+#endif
+.Lfastpath_handled:
 	/* syscall_work was looked at there, and once is enough. */
 	movl	%eax, %esi
 	movl	$SYSCALL_FASTPATH_TI_FLAGS, %ecx
@@ -322,34 +370,11 @@
 	movq	%rsp, %rdi
 	call	syscall_64_handled_return	/* IRQs stay disabled */
 	jmp	\exit
-#endif
-
-.Lfastpath_other_work:
-#ifdef SYSCALL_WORK_FILTERS
-	/*
-	 * Seccomp's filters are all, and allow the call by its number? The
-	 * newest one knows of those before it. Another thread may put one in
-	 * its place, as it may behind the look that C takes.
-	 */
-	cmpq	$SYSCALL_WORK_FILTERS, TASK_TI_syscall_work(%rbx)
-	jne	.Lfastpath_other_slow_work
-	cmpl	$SECCOMP_FILTER_MODE, TASK_seccomp_mode(%rbx)
-	jne	.Lfastpath_slow_work
-	TEST_FLAGS_AND_NUMBER fred=\fred
-	movq	TASK_seccomp_filter(%rbx), %rcx
-	testq	%rcx, %rcx
-	jz	.Lfastpath_slow_work
-	btl	%esi, (%rcx)
-	jnc	.Lfastpath_slow_work
-	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_EXIT suffix=_filtered
-	jmp	.Lfastpath_end
+#else
+	jmp	.Lfastpath_slow_entry
 #endif
 
 #ifdef CONFIG_X86_SYSCALL_PATH_STATS
-.Lfastpath_other_slow_work:
-.Lfastpath_slow_work:
-	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_WORK
-	jmp	.Lfastpath_slow_entry
 	.if !\fred
 .Lfastpath_slow_flags:
 	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_FLAGS
@@ -362,16 +387,12 @@
 	jmp	.Lfastpath_slow_entry
 .Lfastpath_slow_range:
 	COUNT_SYSCALL_PATH SYSCALL_PATH_SLOW_NUMBER
-.Lfastpath_slow_entry:
 #else
-.Lfastpath_slow_work:
 .Lfastpath_slow_flags:
 .Lfastpath_slow_number:
 #endif
+.Lfastpath_slow_entry:
 	movslq	ORIG_RAX(%rsp), %rsi
-#ifndef CONFIG_X86_SYSCALL_PATH_STATS
-.Lfastpath_other_slow_work:
-#endif
 	/* "lean" is for the fast path alone. */
 	ALTERNATIVE "jmp .Lfastpath_none", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 .Lfastpath_none:
@@ -393,13 +414,18 @@
 .Lfastpath_offset_passed:
 	CALL_WITH_STACK_OFFSET x64_sys_call, .Lfastpath_called_passed, can_be_lean=1
 .Lfastpath_offset_handled:
-	CALL_WITH_STACK_OFFSET syscall_64_handled, .Lfastpath_handled
+	CALL_WITH_STACK_OFFSET syscall_64_handled, .Lfastpath_called_handled
+#endif
+#ifdef CALLS_WITH_WORK
+.Lfastpath_offset_with_work:
+	CALL_WITH_STACK_OFFSET syscall_64_with_work, .Lfastpath_called_with_work
 #endif
 #else
 .Lfastpath_offset:
 .Lfastpath_offset_filtered:
 .Lfastpath_offset_passed:
 .Lfastpath_offset_handled:
+.Lfastpath_offset_with_work:
 	ud2
 #endif
 .endm
@@ -461,12 +487,14 @@ SYM_INNER_LABEL(entry_SYSRETQ_fast_end, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	int3
 
-#ifdef SYSCALL_WORK_HANDLER
-	/* With what syscall_64_handled() returned in %esi, and the result in pt_regs. */
+#ifdef CALLS_WITH_WORK
+	/* With what C returned in %esi, and the result in pt_regs. */
 .Lfastpath_mitigated_exit_of_handled:
 	UNWIND_HINT_REGS
 	EXIT_WITH_MITIGATIONS or_by_c=.Lfastpath_handled_return
+#endif
 
+#ifdef SYSCALL_WORK_HANDLER
 	/* C has a handler do less at the end of a call that it let pass. */
 .Lfastpath_mitigated_exit_of_passed:
 	UNWIND_HINT_REGS

@@ -16,6 +16,9 @@ int main(void)
 	OFFSET(PASS_hits, syscall_slowpath_pass, hits);
 	OFFSET(PASS_made, syscall_slowpath_pass, made);
 	DEFINE(SYSCALL_WORK_OF_PASSED, SYSCALL_WORK_EXIT & ~SYSCALL_WORK_SYSCALL_SLOWPATH);
+	DEFINE(SYSCALL_WORK_FOR_C, (int)~(SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_SLOWPATH));
+#else
+	DEFINE(SYSCALL_WORK_FOR_C, (int)~SYSCALL_WORK_SECCOMP);
 #endif
 	return 0;
 }

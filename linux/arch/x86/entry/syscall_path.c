@@ -9,7 +9,6 @@
 static const char * const names[NR_SYSCALL_PATHS] = {
 	[SYSCALL_PATH_FAST]		= "syscall_fast",
 	[SYSCALL_PATH_SLOW]		= "syscall_slow",
-	[SYSCALL_PATH_SLOW_WORK]	= "syscall_slow_work",
 	[SYSCALL_PATH_SLOW_FLAGS]	= "syscall_slow_flags",
 	[SYSCALL_PATH_SLOW_NUMBER]	= "syscall_slow_number",
 	[SYSCALL_PATH_SLOW_QUALIFIED]	= "syscall_slow_qualified",

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     paths::Paths,
     process::{getppid, handle, raise, syscall, until, Child, Puppet, Shared},
+    seccomp::seccomp_with,
     slowpath::{self, attach, Group, Policy, Task},
     trace::Trace,
     Skip,
@@ -24,6 +25,7 @@ super::tests! {
     [Mitigations, FastPath] =>
         passes_what_is_allowed_by_number
         passes_nothing_that_is_looked_at
+        passes_what_seccomp_allows_too
         passes_nothing_that_is_recorded
         passes_nothing_that_returns_by_iret
         passes_nothing_that_is_forced
@@ -112,6 +114,43 @@ fn passes_nothing_that_is_looked_at() -> Result<()> {
     }
     task.set("policy", "none")?;
     check_asked(taken(&mut puppet, 0)?)
+}
+
+/// Of a task that is under seccomp as well, both have to let it pass; and it is counted once.
+fn passes_what_seccomp_allows_too() -> Result<()> {
+    need_fast_path()?;
+    let mut puppet = Puppet::new(|command| {
+        let filter = |nr, action| i64::from(seccomp_with(nr, action, 0).unwrap_or(-1));
+        match command {
+            b'a' => filter(-1, libc::SECCOMP_RET_ALLOW),
+            b'e' => filter(libc::SYS_getppid, libc::SECCOMP_RET_ERRNO | 77),
+            b'g' => (0..CALLS).map(|_| syscall(libc::SYS_getpgrp, [0; 6])).sum(),
+            _ => (0..CALLS).map(|_| getppid()).sum(),
+        }
+    })?;
+    let (task, policy) = under(&puppet, "getpgrp errno EPERM\ngetppid allow")?;
+    ensure!(puppet.call(b'a')? == 0);
+    let counts = || Ok::<_, anyhow::Error>((exits_and_entries(task)?, policy.hits(2)?));
+    let counted = |from: ([u64; 2], u64), to: ([u64; 2], u64)| {
+        (to.0[0] - from.0[0], to.0[1] - from.0[1], to.1 - from.1)
+    };
+    let before = counts()?;
+    check_fast(taken(&mut puppet, 0)?)?;
+    let all = counted(before, counts()?);
+    ensure!(all == (CALLS + OWN, CALLS + OWN, CALLS), "{all:?}");
+    let asked = taken(&mut puppet, b'g')?;
+    check_asked(asked)?;
+    // C is in between, and no more.
+    ensure!(asked.sysret <= OWN && asked.iret == 0, "{asked:?}");
+    ensure!(puppet.call(b'g')? == EPERM * CALLS as i64);
+
+    ensure!(puppet.call(b'e')? == 0);
+    let before = counts()?;
+    check_asked(taken(&mut puppet, 0)?)?;
+    let all = counted(before, counts()?);
+    ensure!(all == (CALLS + OWN, CALLS + OWN, CALLS), "{all:?}");
+    ensure!(puppet.call(0)? == -77 * CALLS as i64);
+    Ok(())
 }
 
 fn passes_nothing_that_is_recorded() -> Result<()> {

@@ -63,7 +63,7 @@ pub(super) fn check_fast(taken: Paths) -> Result<()> {
         ensure!(taken.in_c() == 0, "{taken:?}");
     } else {
         check_slow(taken)?;
-        ensure!(taken.slow_work == 0, "{taken:?}");
+        ensure!(taken.handled == 0, "{taken:?}");
     }
     Ok(())
 }
@@ -439,7 +439,12 @@ fn path_of_user_dispatch() -> Result<()> {
     check_fast(taken(&mut puppet, 0)?)?;
     puppet.send(b'd')?;
     ensure!(puppet.reply()? == 0, "prctl");
-    check_slow(taken(&mut puppet, 0)?)
+    let taken = taken(&mut puppet, 0)?;
+    check_slow(taken)?;
+    // C is in between, and no more.
+    ensure!(taken.handled >= CALLS && taken.slow == 0, "{taken:?}");
+    ensure!(taken.iret == 0, "{taken:?}");
+    Ok(())
 }
 
 fn path_with_rseq_debug() -> Result<()> {

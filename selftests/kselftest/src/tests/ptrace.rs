@@ -4,7 +4,7 @@
 
 use crate::{
     paths::Path,
-    process::{pipe, shared, until_blocked, Child},
+    process::{self, getppid, pipe, shared, until_blocked, Child},
     registers::{random_read, syscall, Registers, AC, BAD_ADDRESSES, FIXED_FLAGS, NT, RF},
     tracee::Tracee,
 };
@@ -21,7 +21,9 @@ super::tests_on_each_path! {
         ptrace_reads_at_exit_by_call
         ptrace_reads_and_writes_at_clone
         ptrace_reads_at_exec
-        ptrace_syscall_stops;
+        ptrace_syscall_stops
+        ptrace_writes_what_needs_iret
+        ptrace_by_32_bits_ends_with_the_call;
 }
 
 /// A child that reads a byte with registers of its own, and then tells what is in them.
@@ -184,6 +186,27 @@ fn caller(call: impl FnOnce() -> i32, options: i32) -> Result<Tracee> {
     Ok(tracee)
 }
 
+/// Lets it go on to the next entry or exit of a call.
+fn next_stop(tracee: &Tracee) -> Result<user_regs_struct> {
+    tracee.request(libc::PTRACE_SYSCALL, 0)?;
+    let status = tracee.wait()?;
+    ensure!(
+        libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80,
+        "{status:#x}"
+    );
+    tracee.get()
+}
+
+/// The entry of that call.
+fn stop_at(tracee: &Tracee, nr: i64) -> Result<user_regs_struct> {
+    loop {
+        let regs = next_stop(tracee)?;
+        if regs.orig_rax == nr as u64 {
+            return Ok(regs);
+        }
+    }
+}
+
 fn ptrace_reads_at_exit_by_call(_: Path) -> Result<()> {
     for round in 0..ROUNDS {
         let mut before = Registers::random(&mut round.clone());
@@ -298,27 +321,15 @@ fn ptrace_syscall_stops(_: Path) -> Result<()> {
             }
         };
         let (tracee, mut to) = waiter(call, libc::PTRACE_O_TRACESYSGOOD)?;
-        let next = || -> Result<user_regs_struct> {
-            tracee.request(libc::PTRACE_SYSCALL, 0)?;
-            let status = tracee.wait()?;
-            ensure!(
-                libc::WSTOPSIG(status) == libc::SIGTRAP | 0x80,
-                "{status:#x}"
-            );
-            tracee.get()
-        };
         tracee.interrupt()?;
         to.write_all(&[0])?;
-        let mut regs = next()?;
-        while regs.orig_rax != set.rax {
-            regs = next()?;
-        }
+        let regs = stop_at(&tracee, libc::SYS_getppid)?;
         compare(&regs, &set).context("at the entry")?;
         ensure!(
             regs.rax as i64 == -i64::from(libc::ENOSYS),
             "rax at the entry"
         );
-        let mut regs = next()?;
+        let mut regs = next_stop(&tracee)?;
         compare(&regs, &set).context("at the exit")?;
         ensure!(regs.rax == std::process::id().into(), "rax at the exit");
         regs.rax = 0x7777;
@@ -327,4 +338,85 @@ fn ptrace_syscall_stops(_: Path) -> Result<()> {
         tracee.detach()?.wait_success()?;
     }
     Ok(())
+}
+
+/// What SYSRET could not restore, written at the entry, or at the exit.
+fn ptrace_writes_what_needs_iret(_: Path) -> Result<()> {
+    for round in 0..ROUNDS {
+        let mut before = Registers::random(&mut round.clone());
+        before.rax = libc::SYS_getppid as u64;
+        let call = move || {
+            let after = syscall(&before);
+            let kept = Registers {
+                rax: after.rax,
+                rcx: 0x1111,
+                r11: 0x2222,
+                ..before.after(0, &after)
+            };
+            if after == kept {
+                0
+            } else {
+                eprintln!("{}", after.difference(&kept));
+                1
+            }
+        };
+        let (tracee, mut to) = waiter(call, libc::PTRACE_O_TRACESYSGOOD)?;
+        tracee.interrupt()?;
+        to.write_all(&[0])?;
+        let mut regs = stop_at(&tracee, libc::SYS_getppid)?;
+        if round % 2 == 1 {
+            regs = next_stop(&tracee)?;
+        }
+        (regs.rcx, regs.r11) = (0x1111, 0x2222);
+        tracee.set(&regs)?;
+        tracee.detach()?.wait_success()?;
+    }
+    Ok(())
+}
+
+/// PTRACE_POKEUSR of `orig_eax` as a 32-bit tracer does that.
+fn poke_orig_eax(pid: i32, value: i64) -> i64 {
+    const PTRACE: u64 = 26;
+    const POKEUSR: u64 = 6;
+    const ORIG_EAX: u64 = 44;
+    let ret: i64;
+    // SAFETY: Writes to a register of the child.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {first}",
+            "int 0x80",
+            "xchg rbx, {first}",
+            first = inout(reg) POKEUSR => _,
+            inlateout("rax") PTRACE => ret,
+            in("rcx") pid,
+            in("rdx") ORIG_EAX,
+            in("rsi") value,
+        );
+    }
+    ret
+}
+
+/// The mark that it leaves on the task: with it a result is looked at as 32 bits.
+fn ptrace_by_32_bits_ends_with_the_call(_: Path) -> Result<()> {
+    // As 32 bits, -ERESTARTSYS.
+    const POSITION: u64 = 0xffff_fe00;
+    extern "C" fn ignore(_: i32) {}
+    let call = || {
+        process::handle(libc::SIGUSR1, 0, ignore as *const ());
+        let name = c"test".as_ptr() as u64;
+        let file = process::syscall(libc::SYS_memfd_create, [name, 0, 0, 0, 0, 0]) as u64;
+        getppid();
+        let position = process::syscall(libc::SYS_lseek, [file, POSITION, 0, 0, 0, 0]);
+        i32::from(position != POSITION as i64)
+    };
+    let (tracee, mut to) = waiter(call, libc::PTRACE_O_TRACESYSGOOD)?;
+    tracee.interrupt()?;
+    to.write_all(&[0])?;
+    stop_at(&tracee, libc::SYS_getppid)?;
+    let poked = poke_orig_eax(tracee.0.pid, libc::SYS_getppid);
+    ensure!(poked == 0, "ptrace: {poked}");
+    next_stop(&tracee)?;
+    stop_at(&tracee, libc::SYS_lseek)?;
+    tracee.0.kill(libc::SIGUSR1);
+    tracee.detach()?.wait_success()
 }

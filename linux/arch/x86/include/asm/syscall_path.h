@@ -5,20 +5,19 @@
 /* Which way a 64-bit system call went in: the fast path, or why not. */
 #define SYSCALL_PATH_FAST		0	/* dispatched in assembly */
 #define SYSCALL_PATH_SLOW		1	/* do_syscall_64(), for any reason */
-#define SYSCALL_PATH_SLOW_WORK		2	/* the task has entry work */
-#define SYSCALL_PATH_SLOW_FLAGS		3	/* TF or RF rule SYSRET out */
-#define SYSCALL_PATH_SLOW_NUMBER	4	/* out of range: also x32 */
-#define SYSCALL_PATH_SLOW_QUALIFIED	5	/* marked in syscall_64.tbl */
+#define SYSCALL_PATH_SLOW_FLAGS		2	/* TF or RF rule SYSRET out */
+#define SYSCALL_PATH_SLOW_NUMBER	3	/* out of range: also x32 */
+#define SYSCALL_PATH_SLOW_QUALIFIED	4	/* marked in syscall_64.tbl */
 
 /* ... and out, unless it did not leave assembly. */
-#define SYSCALL_PATH_SLOW_RETURN	6	/* in by the fast path, out by C */
-#define SYSCALL_PATH_SYSRET		7	/* C decided for SYSRET */
-#define SYSCALL_PATH_IRET		8	/* C decided for IRET */
+#define SYSCALL_PATH_SLOW_RETURN	5	/* in by the fast path, out by C */
+#define SYSCALL_PATH_SYSRET		6	/* C decided for SYSRET */
+#define SYSCALL_PATH_IRET		7	/* C decided for IRET */
 
-/* In by syscall_64_handled(), and by assembly again unless counted as SYSRET or IRET. */
-#define SYSCALL_PATH_HANDLED		9
+/* C does its work and makes the call. Out by assembly, unless counted as SYSRET or IRET. */
+#define SYSCALL_PATH_HANDLED		8
 
-#define NR_SYSCALL_PATHS		10
+#define NR_SYSCALL_PATHS		9
 
 #ifndef __ASSEMBLER__
 struct seq_file;
