@@ -140,8 +140,8 @@ fn passes_what_seccomp_allows_too() -> Result<()> {
     ensure!(all == (CALLS + OWN, CALLS + OWN, CALLS), "{all:?}");
     let asked = taken(&mut puppet, b'g')?;
     check_asked(asked)?;
-    // C is in between, and no more.
-    ensure!(asked.sysret <= OWN && asked.iret == 0, "{asked:?}");
+    // C is in between, and no more, but where an interrupt has made work.
+    ensure!(asked.sysret < CALLS / 2 && asked.iret == 0, "{asked:?}");
     ensure!(puppet.call(b'g')? == EPERM * CALLS as i64);
 
     ensure!(puppet.call(b'e')? == 0);
