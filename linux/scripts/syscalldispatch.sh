@@ -27,7 +27,7 @@ grep -E "^[0-9]+[[:space:]]+$abis[[:space:]]" "$3" | LC_ALL=C awk -v mix="$4" '
 		first[n] = nr
 		leaf[n] = function_
 		# No way is much longer than it would be if all were the same.
-		below[n + 1] = below[n] + (weight > 0.0012 ? weight : 0.0012)
+		below[n + 1] = below[n] + (weight > 0.0013 ? weight : 0.0013)
 		n++
 	}
 
