@@ -281,7 +281,8 @@
 /* Has C do the work of the task, and make the call in between, by @function. */
 .macro CALL_WITH_WORK function:req suffix:req
 	/* "lean" is not for this. */
-	ALTERNATIVE "jmp .Lfastpath_cleared\suffix", "CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
+	ALTERNATIVE "jmp .Lfastpath_cleared\suffix", \
+		"CLEAR_CALLEE_REGS", X86_FEATURE_SYSCALL_FAST_LEAN
 	LOAD_CURRENT_TASK %rbx
 .Lfastpath_cleared\suffix:
 	ALTERNATIVE_2 "sti; call \function", \
@@ -323,7 +324,8 @@
 .Lfastpath_handler:
 	TEST_PASS .Lfastpath_handle
 	CALL_ON_FASTPATH work=SYSCALL_WORK_OF_PASSED suffix=_passed
-	END_ON_FASTPATH fred=\fred exit=\exit by_c=passed mitigated=.Lfastpath_mitigated_exit_of_passed
+	END_ON_FASTPATH fred=\fred exit=\exit by_c=passed \
+		mitigated=.Lfastpath_mitigated_exit_of_passed
 
 .Lfastpath_other_work:
 #endif
