@@ -100,7 +100,7 @@ pub fn override_getppid(process: i32) -> Result<OwnedFd> {
     let mut attributes = [0u64; 9];
     attributes[0] = kind | (size_of_val(&attributes) as u64) << 32;
     attributes[7] = c"__x64_sys_getppid".as_ptr() as u64;
-    // SAFETY: As above.
+    // SAFETY: The attributes, and the name, are valid for reads as long as this takes.
     let ret = unsafe {
         let attributes = attributes.as_ptr();
         libc::syscall(libc::SYS_perf_event_open, attributes, -1, 0, -1, 0)
