@@ -108,6 +108,10 @@ pub use verdict::{AuditCode, Plan, Verdict};
 /// run concurrently.
 #[vtable]
 pub trait Handler: Sized + Send + Sync + 'static {
+    /// Whether [`Handler::exit_work`] runs in a group that was just made; see
+    /// [`SharedGroup::set_exit_work`].
+    const EXIT_WORK_AT_FIRST: bool = true;
+
     /// Judges a syscall before seccomp sees it.
     ///
     /// # Context
@@ -156,7 +160,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
     }
 
     /// Runs once on the way out of each syscall but those that pass, in the context of
-    /// [`Handler::enter`].
+    /// [`Handler::enter`]; not while [it is not wanted](SharedGroup::set_exit_work).
     ///
     /// The entry of the same syscall may not have been seen: the task has joined while the call
     /// slept, or is a new child that returns for the first time; or the call [has

@@ -27,7 +27,7 @@ CALLS = {
     "__seccomp_permit_syscall": True,
     "trace_syscall_enter": False,
     "syscall_enter_audit": False,
-    "syscall_slowpath_exit_work": True,
+    "__syscall_slowpath_exit_work": True,
     "trace_syscall_exit": False,
     "ptrace_report_syscall_exit": False,
     "exit_to_user_mode_loop": False,

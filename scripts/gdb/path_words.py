@@ -178,7 +178,7 @@ def _handler(hook: str) -> str:
     if not int(group):
         return "none: the task is not attached, but forced, or was detached just now"
     function = int(group[hook])
-    return kernel.name_at(function) if function else "none: it has no such hook, or is disabled"
+    return kernel.name_at(function) if function else "none: it has no such hook, or none that is wanted"
 
 
 def _call(point: Point, previous: Point | None) -> str:
@@ -202,7 +202,7 @@ def _call(point: Point, previous: Point | None) -> str:
         return f"dispatch: {name}() makes {_call_name()}, called by {point.caller}()"
     if name.startswith("syscall_slowpath_enter"):
         return f"handler's enter: {_handler('enter')}"
-    if name == "syscall_slowpath_exit_work":
+    if name == "__syscall_slowpath_exit_work":
         return f"handler's exit_work: {_handler('exit_work')}"
     if name == "exit_to_user_mode_loop":
         flags = kernel.describe_bits(kernel.register("rsi"), kernel.THREAD_BITS)
@@ -220,7 +220,7 @@ def _returned(point: Point) -> str:
         return f"handler's enter: {kernel.describe_syscall(value)}() is to be made"
     if name == "syscall_slowpath_enter_traced":
         return f"handler's enter: {_call_name()} {'may' if value & 1 else 'must not'} be made"
-    if name == "syscall_slowpath_exit_work":
+    if name == "__syscall_slowpath_exit_work":
         return f"handler's exit_work: SYSRET is {'still allowed' if value & 1 else 'ruled out'}"
     if name == "syscall_user_dispatch":
         return f"entry work: {name}() {'took the call' if value & 1 else 'lets the call go on'}"

@@ -9,9 +9,11 @@
 #ifndef _LINUX_SYSCALL_SLOWPATH_H
 #define _LINUX_SYSCALL_SLOWPATH_H
 
-#include <linux/compiler_types.h>
+#include <linux/bits.h>
+#include <linux/compiler.h>
 #include <linux/list.h>
 #include <linux/pid_types.h>
+#include <linux/sched.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 #include <linux/workqueue_types.h>
@@ -21,7 +23,6 @@ struct pid;
 struct pt_regs;
 struct seq_file;
 struct syscall_slowpath_group;
-struct task_struct;
 
 /**
  * enum syscall_slowpath_action - What is to become of a call
@@ -119,7 +120,8 @@ enum syscall_slowpath_exit_class {
  *		Runs in the task that makes the call,
  *		IRQs and preemption on; may sleep and may be traced.
  * @exit_work:	Runs once for each syscall but those that pass, before the tracing and ptrace work
- *		on exit, in the context of @enter. @classes has a bit for each
+ *		on exit, in the context of @enter; not while it is not wanted, see
+ *		syscall_slowpath_set_exit_work(). @classes has a bit for each
  *		enum syscall_slowpath_exit_class of the work that there was when
  *		this exit began, and SYSCALL_SLOWPATH_PASSED if @enter was not asked.
  *		May change the result. Returns true if the quick
@@ -243,7 +245,7 @@ struct syscall_slowpath_group {
 	/* private: */
 	/* What each call reads comes first; only who administers the group writes to it. */
 	struct syscall_slowpath_handler		*handler;
-	/* Those of the handler, or NULL where it has none or is not to be called now. */
+	/* Those of the handler, or NULL where it has none or they are not to be called now. */
 	unsigned long (*enter)(struct syscall_slowpath_group *group, struct pt_regs *regs,
 			       u32 arch, int nr);
 	bool	(*exit_work)(struct syscall_slowpath_group *group, struct pt_regs *regs,
@@ -264,8 +266,9 @@ struct syscall_slowpath_group {
 	enum syscall_slowpath_follow		follow;
 	/* What @pass is where hooks run. */
 	const struct syscall_slowpath_pass	*wanted_pass;
-	/* Its own switch; and whether its tasks are steered, which needs the handler's, too. */
+	/* Its own switches; and whether its tasks are steered, which needs the handler's, too. */
 	bool					enabled;
+	bool					wants_exit_work;
 	bool					active;
 	/* No task will join it any more. */
 	bool					closed;
@@ -294,9 +297,29 @@ struct syscall_slowpath_iter {
 /* For the entry code. */
 long syscall_slowpath_enter(struct pt_regs *regs, u32 arch);
 bool syscall_slowpath_enter_traced(struct pt_regs *regs);
-bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work);
+bool __syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work);
+
+/* Of task_struct::syscall_slowpath_flags: its group has an exit hook, which is wanted. */
+#define SYSCALL_SLOWPATH_EXITS		BIT(2)
 
 #ifdef CONFIG_SYSCALL_SLOWPATH
+
+/**
+ * syscall_slowpath_exit_work - Exit work: the handler
+ * @regs:	The registers of the task
+ * @work:	The task's syscall_work, and SYSCALL_SLOWPATH_PASSED if that is so
+ *
+ * Context: Syscall exit, in the task, IRQs on; may sleep.
+ * Return: False if every register must be restored from @regs.
+ */
+static __always_inline bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work)
+{
+	/* Often there is nothing to be put back, and no hook. */
+	if (likely(!current->syscall_slowpath_saved &&
+		   !(READ_ONCE(current->syscall_slowpath_flags) & SYSCALL_SLOWPATH_EXITS)))
+		return true;
+	return __syscall_slowpath_exit_work(regs, work);
+}
 
 int syscall_slowpath_register(struct syscall_slowpath_handler *handler);
 void syscall_slowpath_unregister(struct syscall_slowpath_handler *handler);
@@ -319,6 +342,7 @@ struct pid *syscall_slowpath_pid_of_fd(unsigned int fd, enum pid_type *type);
 void syscall_slowpath_set_follow(struct syscall_slowpath_group *group,
 				 enum syscall_slowpath_follow follow);
 void syscall_slowpath_enable_group(struct syscall_slowpath_group *group, bool enable);
+void syscall_slowpath_set_exit_work(struct syscall_slowpath_group *group, bool wanted);
 void syscall_slowpath_set_pass(struct syscall_slowpath_group *group,
 			       const struct syscall_slowpath_pass *pass);
 void syscall_slowpath_end_delays(struct syscall_slowpath_group *group);
@@ -359,6 +383,11 @@ void syscall_slowpath_exit(struct task_struct *task);
 void syscall_slowpath_status(struct seq_file *m, struct task_struct *task);
 
 #else
+
+static inline bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work)
+{
+	return true;
+}
 
 static inline void syscall_slowpath_condemn(void) { }
 static inline bool syscall_slowpath_capable(void) { return true; }

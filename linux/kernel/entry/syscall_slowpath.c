@@ -12,11 +12,12 @@
  *
  * SYSCALL_WORK_SYSCALL_SLOWPATH in a task's syscall_work follows from its group, from
  * nr_forced, and from whether its call was changed, because user space relies on its
- * registers; syscall_slowpath_update_work() is the only place that sets it. Whoever
+ * registers; and SYSCALL_SLOWPATH_EXITS in its flags from the first alone.
+ * syscall_slowpath_update_work() is the only place that sets them. Whoever
  * changes one of these takes the lock of each task concerned afterwards, so the last
- * to derive the bit has seen the last change. It is a hint to the entry code: a hook
+ * to derive the bits has seen the last change. They are hints to the entry code: a hook
  * that runs for a task that has just left finds no group, and does nothing. A task
- * that goes from one group to another keeps it, and its pointer changes in one store:
+ * that goes from one group to another keeps the first, and its pointer changes in one store:
  * each of its calls is judged by the one or by the other.
  *
  * Lock order: tasklist_lock, locks of groups in the order of their addresses,
@@ -78,7 +79,7 @@ void syscall_slowpath_unlock_task(struct task_struct *task)
 }
 
 /**
- * syscall_slowpath_update_work - Steer a task, or do not
+ * syscall_slowpath_update_work - Steer a task and its exits, or do not
  * @task:	The task
  *
  * Context: With the task's syscall_slowpath_lock held.
@@ -86,17 +87,23 @@ void syscall_slowpath_unlock_task(struct task_struct *task)
 void syscall_slowpath_update_work(struct task_struct *task)
 {
 	struct syscall_slowpath_group *group = group_of(task);
+	u8 flags;
 
 	lockdep_assert_held(&task->syscall_slowpath_lock);
-	if (READ_ONCE(nr_forced) || READ_ONCE(task->syscall_slowpath_saved) ||
-	    (group && READ_ONCE(group->active))) {
-		/* What the task does now was entered when nobody looked. */
-		if (!test_task_syscall_work(task, SYSCALL_SLOWPATH))
+	flags = task->syscall_slowpath_flags & ~SYSCALL_SLOWPATH_EXITS;
+	if (group && READ_ONCE(group->exit_work)) {
+		/* What the task does now was entered when no exit was seen. */
+		if (flags == task->syscall_slowpath_flags)
 			WRITE_ONCE(task->syscall_slowpath_memo.what, 0);
-		set_task_syscall_work(task, SYSCALL_SLOWPATH);
-	} else {
-		clear_task_syscall_work(task, SYSCALL_SLOWPATH);
+		flags |= SYSCALL_SLOWPATH_EXITS;
 	}
+	WRITE_ONCE(task->syscall_slowpath_flags, flags);
+
+	if (READ_ONCE(nr_forced) || READ_ONCE(task->syscall_slowpath_saved) ||
+	    (group && READ_ONCE(group->active)))
+		set_task_syscall_work(task, SYSCALL_SLOWPATH);
+	else
+		clear_task_syscall_work(task, SYSCALL_SLOWPATH);
 }
 
 /* The locks that move() needs: of a task, and of the groups that it leaves and comes to, if any. */
@@ -176,8 +183,11 @@ static void move(const struct locked *locked, u8 flags)
 	}
 	if (from != to)
 		WRITE_ONCE(task->syscall_slowpath_memo.what, 0);
+	/* Exits of the task's look for themselves meanwhile. */
+	WRITE_ONCE(task->syscall_slowpath_flags,
+		   task->syscall_slowpath_flags | SYSCALL_SLOWPATH_EXITS);
 	rcu_assign_pointer(task->syscall_slowpath, to);
-	WRITE_ONCE(task->syscall_slowpath_flags, flags);
+	WRITE_ONCE(task->syscall_slowpath_flags, flags | SYSCALL_SLOWPATH_EXITS);
 	syscall_slowpath_update_work(task);
 	if (to && from != to)
 		trace_syscall_slowpath_attach(task);

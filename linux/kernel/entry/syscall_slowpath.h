@@ -15,6 +15,7 @@
 #define SYSCALL_SLOWPATH_BY_CGROUP	BIT(0)
 /* Who had it join is not capable of CAP_SYS_PTRACE. */
 #define SYSCALL_SLOWPATH_WEAK		BIT(1)
+/* SYSCALL_SLOWPATH_EXITS is BIT(2). */
 
 /* How many tasks are looked at before a group's lock is given to others. */
 #define SYSCALL_SLOWPATH_BATCH		32

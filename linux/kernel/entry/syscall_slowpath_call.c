@@ -779,7 +779,7 @@ static __always_inline bool exit_work(struct pt_regs *regs, unsigned long work)
 
 	scp = srcu_read_lock_fast(&syscall_slowpath_srcu);
 	group = srcu_dereference(current->syscall_slowpath, &syscall_slowpath_srcu);
-	/* It may be forced, but in no group. */
+	/* It may have left a moment ago. */
 	if (group) {
 		exit_work = READ_ONCE(group->exit_work);
 		ti_work = read_thread_flags();
@@ -801,15 +801,8 @@ static noinline bool restore_and_exit_work(struct pt_regs *regs, unsigned long w
 	return exit_work(regs, work);
 }
 
-/**
- * syscall_slowpath_exit_work - Exit work: the handler
- * @regs:	The registers of the task
- * @work:	The task's syscall_work, and SYSCALL_SLOWPATH_PASSED if that is so
- *
- * Context: Syscall exit, in the task, IRQs on; may sleep.
- * Return: False if every register must be restored from @regs.
- */
-bool syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work)
+/* Where there is something to do: see syscall_slowpath_exit_work(). */
+bool __syscall_slowpath_exit_work(struct pt_regs *regs, unsigned long work)
 {
 	if (unlikely(current->syscall_slowpath_saved))
 		return restore_and_exit_work(regs, work);

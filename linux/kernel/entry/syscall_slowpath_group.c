@@ -155,7 +155,7 @@ void syscall_slowpath_set_pass(struct syscall_slowpath_group *group,
 EXPORT_SYMBOL_GPL(syscall_slowpath_set_pass);
 
 /**
- * syscall_slowpath_switch_group - Have a group and its tasks follow its switch and its handler's
+ * syscall_slowpath_switch_group - Have a group and its tasks follow its switches and its handler's
  * @group:	The group, which the caller keeps from being released
  *
  * Context: Process context, may sleep.
@@ -176,7 +176,7 @@ void syscall_slowpath_switch_group(struct syscall_slowpath_group *group)
 	active = group->enabled && READ_ONCE(group->handler->enabled);
 	WRITE_ONCE(group->active, active);
 	WRITE_ONCE(group->enter, active ? ops->enter : NULL);
-	WRITE_ONCE(group->exit_work, active ? ops->exit_work : NULL);
+	WRITE_ONCE(group->exit_work, active && group->wants_exit_work ? ops->exit_work : NULL);
 	syscall_slowpath_update_pass(group);
 	if (!active)
 		end_delays(group);
@@ -294,6 +294,7 @@ int syscall_slowpath_create(struct syscall_slowpath_handler *handler,
 	group->kind = kind;
 	group->follow = follow;
 	group->enabled = true;
+	group->wants_exit_work = true;
 	spin_lock_init(&group->lock);
 	INIT_LIST_HEAD(&group->tasks);
 	INIT_LIST_HEAD(&group->iters);
@@ -441,6 +442,22 @@ void syscall_slowpath_enable_group(struct syscall_slowpath_group *group, bool en
 	syscall_slowpath_switch_group(group);
 }
 EXPORT_SYMBOL_GPL(syscall_slowpath_enable_group);
+
+/**
+ * syscall_slowpath_set_exit_work - Say whether a group's exit hook is to run
+ * @group:	The group, which the caller keeps from being freed
+ * @wanted:	Whether @exit_work is called from now on, as it is at first. Exits cost less
+ *		where it is not.
+ *
+ * Context: Process context, may sleep.
+ */
+void syscall_slowpath_set_exit_work(struct syscall_slowpath_group *group, bool wanted)
+{
+	scoped_guard(spinlock_irq, &group->lock)
+		group->wants_exit_work = wanted;
+	syscall_slowpath_switch_group(group);
+}
+EXPORT_SYMBOL_GPL(syscall_slowpath_set_exit_work);
 
 /**
  * syscall_slowpath_end_delays - Let tasks go on that a handler has delayed

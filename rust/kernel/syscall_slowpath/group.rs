@@ -208,8 +208,12 @@ impl<T: Handler> SharedGroup<T> {
             // it.
             drop(unsafe { Arc::from_raw(owned) });
         }
-        // INVARIANT: Created, or nobody else gets it.
-        ret.map(|()| group)
+        ret?;
+        if !T::EXIT_WORK_AT_FIRST {
+            group.set_exit_work(false);
+        }
+        // INVARIANT: Created.
+        Ok(group)
     }
 
     /// The handler's own data.
@@ -340,6 +344,16 @@ impl<T: Handler> SharedGroup<T> {
         // SAFETY: By the type invariants, `inner` was created, and the borrow of `self` keeps it
         // from being freed: all that the C function asks for.
         unsafe { bindings::syscall_slowpath_enable_group(self.inner.get(), enable) };
+    }
+
+    /// Says whether [`Handler::exit_work`] runs, from now on; at first it does as
+    /// [`Handler::EXIT_WORK_AT_FIRST`] says. Calls cost less where it does not.
+    ///
+    /// Process context.
+    pub fn set_exit_work(&self, wanted: bool) {
+        // SAFETY: By the type invariants, `inner` was created, and the borrow of `self` keeps it
+        // from being freed: all that the C function asks for.
+        unsafe { bindings::syscall_slowpath_set_exit_work(self.inner.get(), wanted) };
     }
 
     /// Lets those of its tasks go on that hooks have delayed by now.
