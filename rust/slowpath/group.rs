@@ -55,7 +55,7 @@ pub(crate) struct GroupData {
     assigned: Published<Assigned>,
     #[pin]
     counts: Counts,
-    /// What there is to each exit but to count it: some of [`at_exit`].
+    /// What there is to each exit, or that it is not counted: some of [`at_exit`].
     at_exit: Choice,
     /// The largest result, by its lower half, of a call of whose exit there is nothing to record.
     quick_results: Choice,
@@ -87,6 +87,7 @@ struct Settings {
     policy: Option<Arc<Policy>>,
     recorder: Option<Recorder>,
     iret: bool,
+    count_exits: bool,
 }
 
 /// What there may be to each exit, by bits that no class of exit work has.
@@ -95,13 +96,15 @@ mod at_exit {
     pub(super) const IRET: u32 = 1 << 30;
     /// The time is counted.
     pub(super) const LATENCY: u32 = 1 << 29;
+    /// The exit is not counted, nor what it has to do.
+    pub(super) const UNCOUNTED: u32 = 1 << 28;
 }
 
 const _: () = {
     let mut i = 0;
     while i < ExitClass::ALL.len() {
         // CAST: The number of the class is its bit's.
-        assert!((ExitClass::ALL[i] as u32) < 29);
+        assert!((ExitClass::ALL[i] as u32) < 28);
         i += 1;
     }
 };
@@ -140,7 +143,7 @@ impl GroupData {
             Ok(try_pin_init!(Self {
                 assigned <- Published::new(assigned),
                 counts <- counts,
-                at_exit: Choice::new(0),
+                at_exit: Choice::new(at_exit::UNCOUNTED),
                 quick_results: Choice::new(u32::MAX),
                 stats,
                 totals,
@@ -150,6 +153,7 @@ impl GroupData {
                     policy: None,
                     recorder: None,
                     iret: false,
+                    count_exits: false,
                 }),
                 passing <- new_mutex!(()),
                 shown <- new_mutex!(None),
@@ -263,14 +267,17 @@ impl GroupData {
     /// Nothing passes where the hooks do more than to count.
     fn passing(&self) -> Result<Option<Passing>> {
         let assigned = self.assigned.lock();
-        if assigned.recorder.is_some() || self.at_exit.get() != 0 {
+        let at_exit = self.at_exit.get();
+        if assigned.recorder.is_some() || at_exit & !at_exit::UNCOUNTED != 0 {
             return Ok(None);
         }
         let Some(policy) = assigned.policy.clone() else {
             return Ok(None);
         };
         drop(assigned);
-        policy.passing(self.stats.passed())
+        let count_exits = at_exit & at_exit::UNCOUNTED == 0;
+        let (made, which) = self.stats.passed(count_exits);
+        policy.passing(made, which)
     }
 
     pub(crate) fn iret(&self) -> bool {
@@ -280,11 +287,23 @@ impl GroupData {
     pub(crate) fn set_iret(group: &SharedGroup<Self>, iret: bool) {
         let mut settings = group.data().settings.lock();
         settings.iret = iret;
-        group.data().choose_exit(&settings);
-        Self::update_passing(group);
+        Self::choose_exit(group, &settings);
     }
 
-    fn choose_exit(&self, settings: &Settings) {
+    pub(crate) fn count_exits(&self) -> bool {
+        self.settings.lock().count_exits
+    }
+
+    /// Says whether exits are counted, and what they have to do.
+    pub(crate) fn set_count_exits(group: &SharedGroup<Self>, count: bool) {
+        let mut settings = group.data().settings.lock();
+        settings.count_exits = count;
+        Self::choose_exit(group, &settings);
+    }
+
+    /// Has exits, and calls that pass, go by the settings from now on.
+    fn choose_exit(group: &SharedGroup<Self>, settings: &Settings) {
+        let data = group.data();
         let records = |what| settings.recorder.as_ref().is_some_and(|r| r.records(what));
         let mut choice = 0;
         if settings.iret {
@@ -293,10 +312,15 @@ impl GroupData {
         if records(Record::Latency) {
             choice |= at_exit::LATENCY;
         }
+        if !settings.count_exits {
+            choice |= at_exit::UNCOUNTED;
+        }
         let all_are_quick = settings.recorder.is_none();
-        self.quick_results
+        data.quick_results
             .set(if all_are_quick { u32::MAX } else { RESULTS });
-        self.at_exit.set(choice);
+        data.at_exit.set(choice);
+        group.set_exit_work(choice != at_exit::UNCOUNTED || !all_are_quick);
+        Self::update_passing(group);
     }
 
     /// Begins to record something, or ends it. Is as it was if this fails. May sleep.
@@ -313,10 +337,11 @@ impl GroupData {
             serial: 0,
             recorder: recorder.clone(),
         })?;
+        // No call is recorded whose exit would not be looked at.
+        group.set_exit_work(true);
         data.assign(assigned, 0);
         settings.recorder = recorder;
-        data.choose_exit(&settings);
-        Self::update_passing(group);
+        Self::choose_exit(group, &settings);
         Ok(())
     }
 
@@ -422,17 +447,18 @@ impl GroupData {
     /// Says how a call is to return, and counts that.
     #[inline]
     pub(crate) fn exit(&self, exit: Exit<'_>) -> ExitPath {
-        // One comparison for all that there may be, and one that costs the same whether failures
-        // are counted or not.
+        // Where it is counted: one comparison for all that there may be, and one that costs the
+        // same whether failures are counted or not.
         let special = exit.work().bits() | self.at_exit.get();
         if special == 0 && self.is_quick(&exit) {
             self.stats.count(Event::Sysret);
             return ExitPath::Auto;
         }
-        if special == at_exit::IRET {
-            return self.exit_by_iret(exit);
+        match special & !at_exit::UNCOUNTED {
+            0 if self.is_quick(&exit) => ExitPath::Auto,
+            at_exit::IRET => self.exit_by_iret(exit, special),
+            _ => self.exit_specially(exit, special),
         }
-        self.exit_specially(exit, special)
     }
 
     #[inline(always)]
@@ -444,18 +470,21 @@ impl GroupData {
     /// Apart, that it is not looked at before what is usual.
     #[cold]
     #[inline(never)]
-    fn exit_by_iret(&self, exit: Exit<'_>) -> ExitPath {
+    fn exit_by_iret(&self, exit: Exit<'_>, special: u32) -> ExitPath {
         if !self.is_quick(&exit) {
-            return self.exit_specially(exit, at_exit::IRET);
+            return self.exit_specially(exit, special);
         }
-        self.stats.count(Event::Iret);
+        if special & at_exit::UNCOUNTED == 0 {
+            self.stats.count(Event::Iret);
+        }
         ExitPath::Iret
     }
 
     /// By value, and at the end, so that nothing has to be kept for it.
     #[inline(never)]
     fn exit_specially(&self, exit: Exit<'_>, special: u32) -> ExitPath {
-        if exit.work().any() {
+        let counted = special & at_exit::UNCOUNTED == 0;
+        if counted && exit.work().any() {
             self.count_work(exit.work());
         }
         // It was counted as it was let pass, and returns as it began.
@@ -465,13 +494,15 @@ impl GroupData {
         if let Some(recorder) = &self.assigned.get(exit.context()).recorder {
             recorder.exit(&exit);
         }
-        if special & at_exit::IRET != 0 {
-            self.stats.count(Event::Iret);
-            ExitPath::Iret
+        let (path, event) = if special & at_exit::IRET != 0 {
+            (ExitPath::Iret, Event::Iret)
         } else {
-            self.stats.count(Event::Sysret);
-            ExitPath::Auto
+            (ExitPath::Auto, Event::Sysret)
+        };
+        if counted {
+            self.stats.count(event);
         }
+        path
     }
 
     /// What only few exits need.

@@ -19,6 +19,8 @@ use kernel::{
 
 #[vtable]
 impl Handler for GroupData {
+    const EXIT_WORK_AT_FIRST: bool = false;
+
     #[inline(always)]
     fn pass(&self, call: &Entry<'_>) -> bool {
         self.allows(call)

@@ -91,9 +91,9 @@ impl Rules {
     }
 
     /// What has the calls pass that are allowed by their number, each counted by its line, and all
-    /// in `made`.
-    fn passing(&self, made: Arc<Counters>) -> Result<Passing> {
-        Passing::new(self.passes.clone(), self.hits.clone(), made)
+    /// by the counter `which` of `made`.
+    fn passing(&self, made: Arc<Counters>, which: usize) -> Result<Passing> {
+        Passing::new(self.passes.clone(), self.hits.clone(), made, which)
     }
 
     /// Which rules of their policy these are: a later one has a higher number.
@@ -211,11 +211,11 @@ impl Policy {
     }
 
     /// What has calls pass by the rules that are in force; see [`Rules::passing`].
-    pub(crate) fn passing(&self, made: Arc<Counters>) -> Result<Option<Passing>> {
+    pub(crate) fn passing(&self, made: Arc<Counters>, which: usize) -> Result<Option<Passing>> {
         if self.replacing.get() {
             return Ok(None);
         }
-        self.lock_rules().passing(made).map(Some)
+        self.lock_rules().passing(made, which).map(Some)
     }
 
     /// The rules as files show them: not replaced meanwhile.

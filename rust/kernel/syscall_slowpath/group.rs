@@ -247,7 +247,7 @@ impl<T: Handler> SharedGroup<T> {
     ///     let made = Arc::new(Counters::new(1)?, GFP_KERNEL)?;
     ///     let table = PassTable::new(|number| (number == 110).then_some(0))?;
     ///     let table = Arc::new(table, GFP_KERNEL)?;
-    ///     group.set_passing(Some(Passing::new(table, made.clone(), made.clone())?))?;
+    ///     group.set_passing(Some(Passing::new(table, made.clone(), made.clone(), 0)?))?;
     ///     // Counts each of them twice.
     ///     Ok(made)
     /// }

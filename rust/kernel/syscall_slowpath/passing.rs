@@ -48,7 +48,7 @@ impl PassTable {
 /// # Invariants
 ///
 /// `pass` points to what the other members own: `NR_PASSES` numbers, of which each is negative or
-/// that of one of the counters in `hits`, and a counter.
+/// that of one of the counters in `hits`, and a counter of those in `made`.
 pub struct Passing {
     pass: bindings::syscall_slowpath_pass,
     _table: Arc<PassTable>,
@@ -62,18 +62,23 @@ unsafe impl Send for Passing {}
 unsafe impl Sync for Passing {}
 
 impl Passing {
-    /// Has each call counted in `hits`, as the table says, and by the first counter in `made`.
-    /// `EINVAL` if the table names a counter that there is not.
-    pub fn new(table: Arc<PassTable>, hits: Arc<Counters>, made: Arc<Counters>) -> Result<Self> {
-        if table.end > hits.len() {
+    /// Has each call counted in `hits`, as the table says, and by the counter `which` of `made`.
+    /// `EINVAL` if there is no such counter, or the table names one that there is not.
+    pub fn new(
+        table: Arc<PassTable>,
+        hits: Arc<Counters>,
+        made: Arc<Counters>,
+        which: usize,
+    ) -> Result<Self> {
+        if table.end > hits.len() || which >= made.len() {
             return Err(EINVAL);
         }
-        // INVARIANT: `table.end` was just compared, and `Counters` are never none.
+        // INVARIANT: Both were just compared.
         Ok(Self {
             pass: bindings::syscall_slowpath_pass {
                 lines: table.counters.as_ptr(),
                 hits: hits.as_ptr(),
-                made: made.as_ptr(),
+                made: made.as_ptr().wrapping_add(which),
             },
             _table: table,
             _hits: hits,
@@ -106,9 +111,9 @@ mod tests {
     fn counters_that_there_are_not() -> Result {
         let table = Arc::new(PassTable::new(|_| Some(3))?, GFP_KERNEL)?;
         let made = Arc::new(Counters::new(1)?, GFP_KERNEL)?;
-        for (len, error) in [(3, Some(EINVAL)), (4, None)] {
+        for (len, which, error) in [(3, 0, Some(EINVAL)), (4, 1, Some(EINVAL)), (4, 0, None)] {
             let hits = Arc::new(Counters::new(len)?, GFP_KERNEL)?;
-            let passing = Passing::new(table.clone(), hits, made.clone());
+            let passing = Passing::new(table.clone(), hits, made.clone(), which);
             assert_eq!(passing.err(), error);
         }
         Ok(())

@@ -45,6 +45,7 @@ struct GroupShown {
     follow: Option<String>,
     enabled: bool,
     exit_path: String,
+    count_exits: bool,
     members: Vec<i32>,
     cgroups: Vec<String>,
     #[serde(serialize_with = "as_map")]
@@ -66,6 +67,7 @@ impl GroupShown {
             follow: Some(group.get("follow")?),
             enabled: group.get("enabled")? == "1",
             exit_path: group.get("exit_path")?,
+            count_exits: group.get("count_exits")? == "1",
             members: group.members()?,
             cgroups: cgroups.map(|(cgroup, _)| cgroup.name).collect(),
             counters: group.counters()?,
@@ -83,6 +85,7 @@ impl GroupShown {
             follow: None,
             enabled: group.setting("enabled")? == "1",
             exit_path: group.setting("exit_path")?,
+            count_exits: group.setting("count_exits")? == "1",
             members: vec![tid],
             cgroups: Vec::new(),
             counters: module::counters_of_task(tid)?,
@@ -154,6 +157,9 @@ impl fmt::Display for Shown {
         }
         if group.exit_path != "auto" {
             write!(f, "\n  exit_path    {}", group.exit_path)?;
+        }
+        if group.count_exits {
+            write!(f, "\n  count_exits  yes")?;
         }
         for cgroup in &group.cgroups {
             write!(f, "\n  cgroup       {}", plain(cgroup))?;

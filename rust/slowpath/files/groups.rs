@@ -86,6 +86,7 @@ impl configfs::GroupOperations for GroupsDir {
                 stats: 7,
                 calls: 8,
                 latency: 9,
+                count_exits: 10,
             ],
         };
         let group = self.control.group(name)?;
@@ -295,5 +296,18 @@ impl configfs::AttributeOperations<9> for GroupDir {
     fn store(dir: &Self, text: &[u8]) -> Result {
         require_admin()?;
         GroupData::record(&dir.group, Record::Latency, parse_switch(text)?)
+    }
+}
+
+#[vtable]
+impl configfs::AttributeOperations<10> for GroupDir {
+    type Data = Self;
+
+    fn show(dir: &Self, page: &mut [u8; PAGE_SIZE]) -> Result<usize> {
+        show(page, |out| dir.knobs.show_count_exits(out))
+    }
+
+    fn store(dir: &Self, text: &[u8]) -> Result {
+        dir.knobs.store_count_exits(text)
     }
 }

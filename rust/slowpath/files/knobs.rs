@@ -91,6 +91,17 @@ impl Knobs {
         Ok(())
     }
 
+    pub(super) fn show_count_exits(&self, out: &mut impl Write) -> Result {
+        require_admin()?;
+        Ok(writeln!(out, "{}", u8::from(self.data().count_exits()))?)
+    }
+
+    pub(super) fn store_count_exits(&self, text: &[u8]) -> Result {
+        require_admin()?;
+        GroupData::set_count_exits(&self.group, parse_switch(text)?);
+        Ok(())
+    }
+
     pub(super) fn show_stats(&self, out: &mut impl Write) -> Result {
         require_admin()?;
         show_stats(out, Of::One(&self.data().stats))

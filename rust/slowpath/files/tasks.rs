@@ -57,6 +57,12 @@ impl Attributes for TaskFiles {
             |files, page| files.0.show_exit_path(page),
             |files, text| files.0.store_exit_path(text),
         ),
+        Attribute::rw(
+            c"count_exits",
+            0o600,
+            |files, page| files.0.show_count_exits(page),
+            |files, text| files.0.store_count_exits(text),
+        ),
         Attribute::ro(c"stats", 0o400, |files, page| files.0.show_stats(page)),
     ];
 }

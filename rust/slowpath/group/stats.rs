@@ -110,8 +110,8 @@ impl From<Action> for Event {
 /// The counters of one group.
 pub(crate) struct Stats {
     events: FixedCounters<NR_COUNTERS>,
-    /// The calls that have passed without a hook: each is an `Allow` and a `Sysret`, which are
-    /// counted as one here.
+    /// The calls that have passed without a hook, by whether exits were counted: each is an `Allow`
+    /// and then a `Sysret`, too, which are counted as one here.
     passed: Arc<Counters>,
 }
 
@@ -121,8 +121,9 @@ impl Stats {
         self.events.count(event.index());
     }
 
-    pub(crate) fn passed(&self) -> Arc<Counters> {
-        self.passed.clone()
+    /// What counts the calls that pass, and which one of these.
+    pub(crate) fn passed(&self, count_exits: bool) -> (Arc<Counters>, usize) {
+        (self.passed.clone(), count_exits.into())
     }
 
     pub(crate) fn add_delay(&self, nanos: u64) {
@@ -130,11 +131,12 @@ impl Stats {
     }
 
     fn sum(&self, counter: usize) -> u64 {
-        const OF_PASSED: [usize; 2] = [Event::Allow.index(), Event::Sysret.index()];
-        let passed = if OF_PASSED.contains(&counter) {
-            self.passed.sum(0)
-        } else {
-            0
+        const ALLOW: usize = Event::Allow.index();
+        const SYSRET: usize = Event::Sysret.index();
+        let passed = match counter {
+            ALLOW => self.passed.sum(0) + self.passed.sum(1),
+            SYSRET => self.passed.sum(1),
+            _ => 0,
         };
         self.events.sum(counter) + passed
     }
@@ -200,7 +202,7 @@ impl Totals {
     pub(crate) fn add(&self) -> Result<Arc<Stats>> {
         let stats = Stats {
             events: FixedCounters::new()?,
-            passed: Arc::new(Counters::new(1)?, GFP_KERNEL)?,
+            passed: Arc::new(Counters::new(2)?, GFP_KERNEL)?,
         };
         let stats = Arc::new(stats, GFP_KERNEL)?;
         let mut inner = self.inner.lock();

@@ -84,6 +84,10 @@ const FILTERS: &[Filter] = &[
     ours(UNTAGGED, || Ok(())),
     ours("forced slow path (force_all)", || steer::take(Path::Forced)),
     ours(ATTACHED, || steer::take(Path::Attached)),
+    ours("attached, exits counted", || {
+        steer::take(Path::Attached)?;
+        fs::write(format!("{}/count_exits", steer::GROUP), "1").context("count_exits")
+    }),
     ours("policy, 1 rule, allowed", || policy(1, None)),
     ours("policy, 10 rules, allowed", || policy(10, None)),
     ours(POLICY_OF_100, || policy(100, None)),

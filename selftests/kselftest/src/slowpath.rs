@@ -47,6 +47,13 @@ pub fn attach(tid: i32) -> Result<Task> {
     Ok(Task { tid })
 }
 
+/// Attaches a task whose exits are to be counted, too.
+pub fn attach_counted(tid: i32) -> Result<Task> {
+    let task = attach(tid)?;
+    task.set("count_exits", "1")?;
+    Ok(task)
+}
+
 pub fn detach(tid: i32) -> Result<()> {
     set("detach", tid.to_string()).with_context(|| format!("detaching {tid}"))
 }

@@ -4,7 +4,10 @@
 
 use crate::{
     process::{self, getppid, gettid, pipe, syscall, until, until_blocked, Child, Puppet, Shared},
-    slowpath::{attach, detach, read, set, tasks, total, until_none_attached, Policy, Task, SYSFS},
+    slowpath::{
+        attach, attach_counted, detach, read, set, tasks, total, until_none_attached, Policy, Task,
+        SYSFS,
+    },
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -36,7 +39,8 @@ super::tests! {
         toggle_module
         force_all_respects_toggle
         exit_classes_are_counted
-        exit_path_is_counted;
+        exit_path_is_counted
+        exits_are_counted_if_asked_for;
     [FastPath, Cpus] =>
         attach_child
         attach_spinning_task
@@ -110,7 +114,7 @@ fn attach_self() -> Result<()> {
 
 fn attach_child() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     check_counted(&mut puppet, task)?;
     check_counted(&mut puppet, task)
 }
@@ -134,7 +138,7 @@ fn spinner() -> Result<Child> {
 
 fn attach_spinning_task() -> Result<()> {
     let child = spinner()?;
-    let task = attach(child.pid)?;
+    let task = attach_counted(child.pid)?;
     ensure!(task.stat("entries")? == 0 && task.stat("exits")? == 0);
     child.kill(libc::SIGUSR1);
     // The calls, and the return from the handler.
@@ -144,7 +148,7 @@ fn attach_spinning_task() -> Result<()> {
 
 fn attach_blocked_task_sees_exit_without_entry() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     ensure!(task.stat("entries")? == 0 && task.stat("exits")? == 0);
     puppet.call(0)?;
     // Out of a read that was entered before; write; into a read that is not over.
@@ -159,7 +163,7 @@ fn attach_blocked_task_sees_exit_without_entry() -> Result<()> {
 fn attach_stopped_task() -> Result<()> {
     let mut puppet = caller()?;
     puppet.child.stop()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     puppet.child.go_on();
     puppet.until_idle()?;
     check_counted(&mut puppet, task)
@@ -262,7 +266,12 @@ fn attach_shows_directory() -> Result<()> {
     let puppet = caller()?;
     let task = attach(puppet.tid())?;
     ensure!(tasks()? == [puppet.tid()]);
-    for (file, value) in [("enabled", "1"), ("policy", "none"), ("exit_path", "auto")] {
+    for (file, value) in [
+        ("enabled", "1"),
+        ("policy", "none"),
+        ("exit_path", "auto"),
+        ("count_exits", "0"),
+    ] {
         ensure!(task.get(file)? == value, "{file} is {}", task.get(file)?);
     }
     let stats = task.get("stats")?;
@@ -276,7 +285,7 @@ fn attach_shows_directory() -> Result<()> {
 fn attach_again_after_detach() -> Result<()> {
     let mut puppet = caller()?;
     for _ in 0..20 {
-        let task = attach(puppet.tid())?;
+        let task = attach_counted(puppet.tid())?;
         check_counted(&mut puppet, task)?;
         detach(puppet.tid())?;
         ensure!(tasks()?.is_empty());
@@ -288,7 +297,7 @@ fn attach_many() -> Result<()> {
     let mut puppets = (0..30).map(|_| caller()).collect::<Result<Vec<_>>>()?;
     let tasks = puppets
         .iter()
-        .map(|p| attach(p.tid()))
+        .map(|p| attach_counted(p.tid()))
         .collect::<Result<Vec<_>>>()?;
     for (puppet, task) in puppets.iter_mut().zip(tasks) {
         check_counted(puppet, task)?;
@@ -310,7 +319,7 @@ fn detach_self() -> Result<()> {
 
 fn detach_blocked_task() -> Result<()> {
     let mut puppet = caller()?;
-    attach(puppet.tid())?;
+    attach_counted(puppet.tid())?;
     puppet.call(3)?;
     let before = (total("entries")?, total("exits")?);
     detach(puppet.tid())?;
@@ -338,7 +347,7 @@ fn detach_all() -> Result<()> {
 
 fn toggle_attachment() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     for _ in 0..5 {
         task.set("enabled", "0")?;
         ensure!(task.get("enabled")? == "0");
@@ -371,13 +380,13 @@ fn toggle_attachment_of_spinning_task() -> Result<()> {
 
 fn toggle_module() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     set("enabled", "0")?;
     ensure!(read(format!("{SYSFS}/enabled"))? == "0");
     check_not_counted(&mut puppet, task)?;
 
     let mut late = caller()?;
-    let late_task = attach(late.tid())?;
+    let late_task = attach_counted(late.tid())?;
     check_not_counted(&mut late, late_task)?;
 
     set("enabled", "1")?;
@@ -389,7 +398,7 @@ fn toggle_module() -> Result<()> {
 
 fn toggle_is_kept_apart() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     task.set("enabled", "0")?;
     set("enabled", "0")?;
     set("enabled", "1")?;
@@ -413,7 +422,7 @@ fn force_all_reaches_nobody_else() -> Result<()> {
         "a task that nobody attached was counted"
     );
     // Attached tasks work as ever meanwhile.
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     puppet.call(0)?;
     check_counted(&mut puppet, task)?;
     set("force_all", "0")?;
@@ -424,7 +433,7 @@ fn force_all_reaches_nobody_else() -> Result<()> {
 fn force_all_respects_toggle() -> Result<()> {
     let mut puppet = caller()?;
     let policy = Policy::new("test", "getpgrp errno EPERM")?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     // Nothing is to pass, either.
     task.set("policy", policy.name)?;
     task.set("enabled", "0")?;
@@ -440,7 +449,7 @@ fn force_all_respects_toggle() -> Result<()> {
 fn totals_keep_what_is_gone() -> Result<()> {
     let before = (total("entries")?, total("exits")?);
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     puppet.call(100)?;
     let counted = (task.stat("entries")?, task.stat("exits")?);
     ensure!(total("entries")? - before.0 == counted.0);
@@ -494,7 +503,7 @@ fn tid_reuse() -> Result<()> {
     for _ in 0..10 {
         let puppet = caller()?;
         let tid = puppet.tid();
-        attach(tid)?;
+        attach_counted(tid)?;
         puppet.child.kill(libc::SIGKILL);
         puppet.child.wait()?;
 
@@ -509,22 +518,27 @@ fn tid_reuse() -> Result<()> {
             "a new task with the old number is counted"
         );
         ensure!(crate::slowpath::detach(tid).is_err());
-        let task = attach(tid)?;
+        let task = attach_counted(tid)?;
         check_counted(&mut next, task)?;
     }
     Ok(())
 }
 
-fn exit_classes_are_counted() -> Result<()> {
-    let mut puppet = Puppet::new(|_| {
-        extern "C" fn handler(_: i32) {}
+/// A child that is sent a signal by itself at each command.
+fn signalled() -> Result<Puppet> {
+    extern "C" fn handler(_: i32) {}
+    let puppet = Puppet::new(|_| {
         process::handle(libc::SIGUSR1, 0, handler as *const ());
-        // At the exit of this call.
-        process::raise(libc::SIGUSR1);
-        0
+        process::raise(libc::SIGUSR1)
     })?;
     puppet.until_idle()?;
-    let task = attach(puppet.tid())?;
+    Ok(puppet)
+}
+
+fn exit_classes_are_counted() -> Result<()> {
+    // At the exit of one call.
+    let mut puppet = signalled()?;
+    let task = attach_counted(puppet.tid())?;
     ensure!(task.stat("signal")? == 0);
     puppet.call(0)?;
     ensure!(
@@ -537,7 +551,7 @@ fn exit_classes_are_counted() -> Result<()> {
 
 fn exit_path_is_counted() -> Result<()> {
     let mut puppet = caller()?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     puppet.call(10)?;
     ensure!(task.stat("iret")? == 0 && task.stat("sysret")? == 12);
     task.set("exit_path", "iret")?;
@@ -547,5 +561,40 @@ fn exit_path_is_counted() -> Result<()> {
     task.set("exit_path", "auto")?;
     puppet.call(10)?;
     ensure!(task.stat("iret")? == 12 && task.stat("sysret")? == 24);
+    Ok(())
+}
+
+fn exits_are_counted_if_asked_for() -> Result<()> {
+    const EXITS: [&str; 4] = ["exits", "sysret", "iret", "signal"];
+    let mut puppet = signalled()?;
+    let task = attach(puppet.tid())?;
+    for exit_path in ["auto", "iret"] {
+        task.set("exit_path", exit_path)?;
+        let count = || {
+            EXITS
+                .iter()
+                .map(|name| task.stat(name))
+                .collect::<Result<Vec<_>>>()
+        };
+        let mut before = count()?;
+        for counted in ["0", "1", "0"] {
+            task.set("count_exits", counted)?;
+            let entries = task.stat("entries")?;
+            ensure!(puppet.call(0)? == 0);
+            puppet.until_idle()?;
+            ensure!(task.stat("entries")? > entries);
+            let after = count()?;
+            let more: Vec<_> = std::iter::zip(EXITS, std::iter::zip(&after, &before))
+                .filter_map(|(name, (after, before))| (after > before).then_some(name))
+                .collect();
+            let want = match (counted, exit_path) {
+                ("0", _) => vec![],
+                (_, "auto") => vec!["exits", "sysret", "signal"],
+                _ => vec!["exits", "iret", "signal"],
+            };
+            ensure!(more == want, "{exit_path}, {counted}: {more:?}");
+            before = after;
+        }
+    }
     Ok(())
 }

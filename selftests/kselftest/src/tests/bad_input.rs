@@ -28,6 +28,7 @@ super::tests! {
         bad_attachment_switches
         bad_attachment_policy
         bad_attachment_exit_path
+        bad_attachment_count_exits
         bad_rules
         bad_rules_too_long
         bad_rules_are_explained_in_the_log
@@ -199,6 +200,15 @@ fn bad_attachment_exit_path() -> Result<()> {
     task.set("exit_path", "iret")?;
     for text in ["", "\n", "IRET", "sysret", "auto iret", " auto", "1"] {
         refused(task.path("exit_path"), text, libc::EINVAL)?;
+    }
+    Ok(())
+}
+
+fn bad_attachment_count_exits() -> Result<()> {
+    let task = attach(gettid())?;
+    task.set("count_exits", "1")?;
+    for text in ["", "\n", "2", "on", "1 ", " 1", "1\n1", "auto"] {
+        refused(task.path("count_exits"), text, libc::EINVAL)?;
     }
     Ok(())
 }
@@ -389,6 +399,7 @@ fn bad_modes_of_files() -> Result<()> {
         (task.path("enabled"), 0o600),
         (task.path("policy"), 0o600),
         (task.path("exit_path"), 0o600),
+        (task.path("count_exits"), 0o600),
         (task.path("stats"), 0o400),
         (group.path("policy"), 0o660),
         (group.path("join"), 0o220),

@@ -146,6 +146,7 @@ fn fault_in_attachment_knobs() -> Result<()> {
     for (name, from, to) in [
         ("enabled", "1", "0"),
         ("exit_path", "auto", "iret"),
+        ("count_exits", "0", "1"),
         ("policy", "none", "test"),
         ("policy", "test", "none"),
     ] {
@@ -235,6 +236,7 @@ fn fault_in_group_knobs() -> Result<()> {
         ("enabled", "1", "0"),
         ("follow", "all", "threads"),
         ("exit_path", "auto", "iret"),
+        ("count_exits", "0", "1"),
         ("policy", "none", "test"),
         ("policy", "test", "none"),
         ("calls", "0", "1"),

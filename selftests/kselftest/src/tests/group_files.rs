@@ -77,6 +77,7 @@ fn group_shows_defaults() -> Result<()> {
         ("follow", "all"),
         ("enabled", "1"),
         ("exit_path", "auto"),
+        ("count_exits", "0"),
         ("members", ""),
         ("calls", "off"),
         ("latency", "off"),
@@ -91,6 +92,7 @@ fn group_shows_defaults() -> Result<()> {
         ("follow", "threads"),
         ("enabled", "0"),
         ("exit_path", "iret"),
+        ("count_exits", "1"),
     ] {
         group.set(file, value)?;
         ensure!(group.get(file)? == value, "{file}");
@@ -253,6 +255,7 @@ fn group_has_a_switch() -> Result<()> {
 fn group_chooses_the_exit_path() -> Result<()> {
     let group = Group::new("test")?;
     group.set("exit_path", "iret")?;
+    group.set("count_exits", "1")?;
     let mut puppet = caller()?;
     group.join(puppet.tid())?;
     puppet.call(0)?;
@@ -557,7 +560,7 @@ fn bad_group_input() -> Result<()> {
         refused(&group, "follow", text.as_bytes(), libc::EINVAL)?;
     }
     for text in ["\n", "2", "on", "1 ", " 1", "1\n1"] {
-        for file in ["enabled", "calls", "latency"] {
+        for file in ["enabled", "count_exits", "calls", "latency"] {
             refused(&group, file, text.as_bytes(), libc::EINVAL)?;
         }
     }
@@ -647,6 +650,7 @@ fn bad_group_unprivileged() -> Result<()> {
         (open("follow")?, "none".into()),
         (open("enabled")?, "0".into()),
         (open("exit_path")?, "iret".into()),
+        (open("count_exits")?, "1".into()),
         (open("calls")?, "1".into()),
         (open("latency")?, "1".into()),
     ];

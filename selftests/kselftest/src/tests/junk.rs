@@ -130,11 +130,13 @@ fn targets(task: Task, policy: &Policy, group: &Group, cgroup: &Cgroup) -> Vec<T
         target(root("force_all"), SWITCH),
         target(task.path("enabled"), SWITCH),
         target(task.path("exit_path"), &["auto", "iret"]),
+        target(task.path("count_exits"), SWITCH),
         target(task.path("policy"), &["none", "junk"]),
         target(policy.path("mode"), &["enforce", "log"]),
         target(group.path("enabled"), SWITCH),
         target(group.path("follow"), &["all", "threads", "none"]),
         target(group.path("exit_path"), &["auto", "iret"]),
+        target(group.path("count_exits"), SWITCH),
         target(group.path("policy"), &["none", "junk"]),
         target(cgroup.0.join("slowpath.group"), &["none", "junk"]),
         target(
@@ -389,6 +391,7 @@ fn junk_from_many_writers() -> Result<()> {
 const WRITABLE: &[&str] = &[
     "attach",
     "calls",
+    "count_exits",
     "detach",
     "enabled",
     "force_all",

@@ -11,7 +11,7 @@ use crate::{
     paths::Paths,
     process::{getppid, handle, raise, syscall, until, Child, Puppet, Shared},
     seccomp::seccomp_with,
-    slowpath::{self, attach, Group, Policy, Task},
+    slowpath::{self, attach_counted, Group, Policy, Task},
     trace::Trace,
     Skip,
 };
@@ -24,6 +24,7 @@ use std::{
 super::tests! {
     [Mitigations, FastPath] =>
         passes_what_is_allowed_by_number
+        passes_without_exits_being_counted
         passes_nothing_that_is_looked_at
         passes_what_seccomp_allows_too
         passes_nothing_that_is_recorded
@@ -52,7 +53,7 @@ fn caller() -> Result<Puppet> {
 
 fn under(puppet: &Puppet, rules: &str) -> Result<(Task, Policy)> {
     let policy = Policy::new("test", rules)?;
-    let task = attach(puppet.tid())?;
+    let task = attach_counted(puppet.tid())?;
     task.set("policy", "test")?;
     Ok((task, policy))
 }
@@ -84,6 +85,29 @@ fn passes_what_is_allowed_by_number() -> Result<()> {
         let calls: Vec<_> = std::iter::zip(after, before).map(|(a, b)| a - b).collect();
         let all = CALLS + OWN;
         ensure!(calls == [all, all, all, CALLS + own], "{rules}: {calls:?}");
+    }
+    Ok(())
+}
+
+/// As entries alone; and they pass all the same.
+fn passes_without_exits_being_counted() -> Result<()> {
+    let mut puppet = caller()?;
+    let (task, _policy) = under(&puppet, "getpgrp errno EPERM")?;
+    for (counted, times) in [("1", 1), ("0", 0), ("1", 1)] {
+        task.set("count_exits", counted)?;
+        puppet.call(0)?;
+        let counts = || {
+            let [exits, entries] = exits_and_entries(task)?;
+            Ok::<_, anyhow::Error>([entries, task.stat("allow")?, exits, task.stat("sysret")?])
+        };
+        let before = counts()?;
+        check_fast(taken(&mut puppet, 0)?)?;
+        let calls: Vec<_> = std::iter::zip(counts()?, before)
+            .map(|(a, b)| a - b)
+            .collect();
+        let all = CALLS + OWN;
+        let want = [all, all, all * times, all * times];
+        ensure!(calls == want, "{counted}: {calls:?}");
     }
     Ok(())
 }

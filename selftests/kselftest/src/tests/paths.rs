@@ -204,11 +204,12 @@ fn path_of_return_after_tagged_while_blocked() -> Result<()> {
 
 /// The handler sees the exit of the very call. Nothing else sends it to the slow path: no switch.
 fn path_of_return_of_a_call_that_tags_its_task() -> Result<()> {
-    let mut puppet = Puppet::new(|_| attach(gettid()).map_or(-1, |_| 0))?;
-    ensure!(puppet.call(0)? == 0, "attaching itself");
-    let task = slowpath::Task { tid: puppet.tid() };
+    let group = Group::new("test")?;
+    group.set("count_exits", "1")?;
+    let mut puppet = Puppet::new(|_| group.join_task(gettid()).map_or(-1, |_| 0))?;
+    ensure!(puppet.call(0)? == 0, "joining");
     // It has entered a call that it sleeps in, and left one that the handler did not see entered.
-    let (entries, exits) = (task.stat("entries")?, task.stat("exits")?);
+    let (entries, exits) = (group.stat("entries")?, group.stat("exits")?);
     ensure!(entries == exits, "{entries} entries, {exits} exits");
     Ok(())
 }

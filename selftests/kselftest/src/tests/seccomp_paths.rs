@@ -12,7 +12,7 @@ use crate::{
     seccomp::{
         install, seccomp, seccomp_with, statement, FIRST_ARGUMENT, JUMP_EQUAL, LOAD, NUMBER, RETURN,
     },
-    slowpath::{self, attach},
+    slowpath::Group,
 };
 use anyhow::{ensure, Result};
 use std::{
@@ -48,7 +48,12 @@ fn filtered() -> Result<Puppet> {
             b'a' => filter(-1, libc::SECCOMP_RET_ALLOW),
             b'e' => filter(libc::SYS_getppid, libc::SECCOMP_RET_ERRNO | 77),
             b'g' => (0..CALLS).map(|_| i64::from(gettid() > 0)).sum(),
-            b't' => attach(gettid()).map_or(-1, |_| 0),
+            b't' => {
+                let group = Group {
+                    name: "test".into(),
+                };
+                group.join_task(gettid()).map_or(-1, |_| 0)
+            }
             _ => (0..CALLS).map(|_| getppid()).sum(),
         }
     })
@@ -184,10 +189,11 @@ fn path_of_seccomp_filter_of_another_thread() -> Result<()> {
 fn path_of_return_of_a_filtered_call() -> Result<()> {
     let mut puppet = filtered()?;
     ensure!(puppet.call(b'a')? == 0);
-    ensure!(puppet.call(b't')? == 0, "attaching itself");
-    let task = slowpath::Task { tid: puppet.tid() };
+    let group = Group::new("test")?;
+    group.set("count_exits", "1")?;
+    ensure!(puppet.call(b't')? == 0, "joining");
     // It has entered a call that it sleeps in, and left one that the handler did not see entered.
-    let (entries, exits) = (task.stat("entries")?, task.stat("exits")?);
+    let (entries, exits) = (group.stat("entries")?, group.stat("exits")?);
     ensure!(entries == exits, "{entries} entries, {exits} exits");
     Ok(())
 }

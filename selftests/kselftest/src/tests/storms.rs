@@ -15,7 +15,8 @@ use crate::{
         ROUNDS_DIVISOR,
     },
     slowpath::{
-        attach, detach, remove_groups, reset, set, tasks, write, Group, Policy, Task, POLICIES,
+        attach_counted, detach, remove_groups, reset, set, tasks, write, Group, Policy, Task,
+        POLICIES,
     },
 };
 use anyhow::{ensure, Context, Result};
@@ -71,7 +72,7 @@ fn disturb(random: &mut Rng, tids: &[i32]) -> Result<()> {
     };
     let tid = task.tid.to_string();
     let switch = ["0", "1"][random.usize(..2)];
-    match random.u32(..12) {
+    match random.u32(..13) {
         0..4 => try_to(set("attach", &tid).map_err(Into::into), "attach"),
         4 | 5 => try_to(set("detach", &tid).map_err(Into::into), "detach"),
         6 => move_to_group(random, &tid),
@@ -84,7 +85,8 @@ fn disturb(random: &mut Rng, tids: &[i32]) -> Result<()> {
             task.set("exit_path", ["auto", "iret"][random.usize(..2)]),
             "exit_path",
         ),
-        10 => {
+        10 => try_to(task.set("count_exits", switch), "count_exits"),
+        11 => {
             let signal = [libc::SIGSTOP, libc::SIGCONT, libc::SIGCONT, libc::SIGWINCH];
             kill(task.tid, signal[random.usize(..signal.len())]);
             Ok(())
@@ -274,7 +276,7 @@ fn storm_of_attachments() -> Result<()> {
     for _ in 0..3 {
         let puppet = Puppet::new(|_| (0..CALLS).filter(|_| getppid() == 5).count() as i64)?;
         puppet.until_idle()?;
-        let task = attach(puppet.tid())?;
+        let task = attach_counted(puppet.tid())?;
         task.set("policy", "spared")?;
         puppets.push((puppet, task, task.stat("entries")?, task.stat("exits")?));
     }

@@ -288,6 +288,7 @@ fn vsyscall_before_seccomp() -> Result<()> {
 fn vsyscall_counts_entries_and_exits() -> Result<()> {
     emulated()?;
     let (task, _policy) = under("getcpu errno EPERM")?;
+    task.set("count_exits", "1")?;
     let counted = || -> Result<[u64; 2]> { Ok([task.stat("entries")?, task.stat("exits")?]) };
     let start = counted()?;
     let before = counted()?;
