@@ -15,12 +15,12 @@ parts=() broken='' watcher=''
 # CPU models differ in the mitigations that they need: "intel" needs page-table isolation and buffer clearing;
 # "amd" untraining, and clearing the divider; "amd-zen2" untraining alone. They differ in the instruction that
 # 32-bit programs enter by, too: "intel" has SYSENTER, the others SYSCALL. Boot parameters that have nothing to
-# do with each other share a machine. With $THOROUGH set, junk and storms make all of their rounds. VMs with one CPU run well side by side. What takes longest is first.
-fewer=" --rounds-divisor 4"
-[ -z "${THOROUGH-}" ] || fewer=''
+# do with each other share a machine. With $THOROUGH set, junk, storms and races make all of their rounds. VMs with one CPU run well side by side. What takes longest is first.
+fewer=" --rounds-divisor 4" all_fewer=" -- --rounds-divisor 4"
+[ -z "${THOROUGH-}" ] || fewer='' all_fewer=''
 machines="
 	four-cpus    --cpus 4 -- --long --on cpus,time$fewer
-	default      --cpus 1
+	default      --cpus 1$all_fewer
 	no-fastpath  --cpus 1 --append syscall_fastpath=off --append vsyscall=none -- --on fast_path,vsyscall
 	lean         --cpus 1 --append syscall_fastpath=lean --append vsyscall=emulate -- --on fast_path,vsyscall
 	intel        --cpus 1 --cpu Skylake-Client -- --on mitigations,compat_entry
