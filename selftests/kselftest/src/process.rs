@@ -73,6 +73,28 @@ pub fn raise(signal: i32) -> i64 {
     )
 }
 
+/// What syscall user dispatch looks at.
+pub enum UserDispatch {
+    Off,
+    /// This byte, for each call of this thread.
+    Selector(*const u8),
+    /// Nothing: all of the address space is exempt.
+    Exempt,
+}
+
+/// Switches it on for this thread, or off: what `prctl` returns.
+pub fn user_dispatch(what: UserDispatch) -> i64 {
+    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
+
+    let [on, start, len, selector] = match what {
+        UserDispatch::Off => [0; 4],
+        UserDispatch::Selector(byte) => [1, 0, 0, byte as u64],
+        UserDispatch::Exempt => [1, 1, u64::MAX - 1, 0],
+    };
+    let args = [PR_SET_SYSCALL_USER_DISPATCH, on, start, len, selector, 0];
+    syscall(libc::SYS_prctl, args)
+}
+
 /// Ends the process, without what the test itself does at its exit.
 pub fn exit(status: i32) -> ! {
     loop {

@@ -8,7 +8,9 @@ use super::{
     ways::has_x32,
 };
 use crate::{
-    process::{self, getppid, gettid, make, raise, syscall, Door, Shared, DOORS, GETPPID},
+    process::{
+        self, getppid, gettid, make, raise, syscall, Door, Shared, UserDispatch, DOORS, GETPPID,
+    },
     seccomp::seccomp_with,
     tracee::Tracee,
 };
@@ -56,7 +58,6 @@ static SELECTOR: Shared<AtomicU32> = Shared::new();
 
 /// The program gets a call that it made, and makes it by itself.
 fn escape_by_syscall_user_dispatch() -> Result<()> {
-    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
     const BLOCK: u32 = 1;
 
     extern "C" fn dispatched(_: i32) {
@@ -66,10 +67,9 @@ fn escape_by_syscall_user_dispatch() -> Result<()> {
 
     no_way_out(|| {
         process::handle(libc::SIGSYS, 0, dispatched as *const ());
-        let selector = &raw const *SELECTOR as u64;
-        for on in [1, 0, 1] {
-            let args = [PR_SET_SYSCALL_USER_DISPATCH, on, 0, 0, selector * on];
-            make("user dispatch", libc::SYS_prctl, &args)?;
+        let selector = || UserDispatch::Selector((&raw const *SELECTOR).cast());
+        for what in [selector(), UserDispatch::Off, selector()] {
+            ensure!(process::user_dispatch(what) == 0, "user dispatch");
             try_call();
         }
         for _ in 0..3 {

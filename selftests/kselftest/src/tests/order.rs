@@ -8,7 +8,8 @@ use super::policy::{traced, under, SECCOMP_STOP, SYSCALL_STOP};
 use crate::{
     audit::Audit,
     process::{
-        getppid, gettid, handle, mount, syscall, until, until_delayed, Child, Puppet, Shared,
+        getppid, gettid, handle, mount, syscall, until, until_delayed, user_dispatch, Child,
+        Puppet, Shared, UserDispatch,
     },
     seccomp::{seccomp, seccomp_with},
     slowpath::{attach, detach, Policy, Task},
@@ -51,21 +52,14 @@ extern "C" fn dispatched(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_voi
 /// Makes a `getppid` that syscall user dispatch takes, or lets through: what it returns, and the
 /// code of the signal that came of it.
 fn dispatch(block: bool) -> (i64, u64) {
-    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
-
-    let set = |on, selector| {
-        // No part of the address space is exempt: the selector has to let the return be.
-        let args = [PR_SET_SYSCALL_USER_DISPATCH, on, 0, 0, selector, 0];
-        syscall(libc::SYS_prctl, args)
-    };
     let selector = &DISPATCHED[1];
     handle(libc::SIGSYS, libc::SA_SIGINFO, dispatched as *const ());
     // The lowest byte.
-    set(1, selector.as_ptr() as u64);
+    user_dispatch(UserDispatch::Selector(selector.as_ptr().cast()));
     selector.store(u64::from(block), SeqCst);
     let result = getppid();
     selector.store(0, SeqCst);
-    set(0, 0);
+    user_dispatch(UserDispatch::Off);
     (result, DISPATCHED[0].load(SeqCst))
 }
 

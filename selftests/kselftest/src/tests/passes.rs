@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     paths::Paths,
-    process::{getppid, handle, raise, syscall, until, Child, Puppet, Shared},
+    process::{
+        getppid, handle, raise, syscall, until, user_dispatch, Child, Puppet, Shared, UserDispatch,
+    },
     seccomp::seccomp_with,
     slowpath::{self, attach_counted, Group, Policy, Task},
     trace::Trace,
@@ -370,19 +372,13 @@ fn passes_are_counted_once_while_blocked() -> Result<()> {
 
 /// Such a call gives its task work for the exit, and nothing else sends it to C: no switch.
 fn passes_end_with_their_exit_work() -> Result<()> {
-    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
     need_fast_path()?;
     let mut puppet = Puppet::new(|_| {
         // All is allowed.
         let selector = 0u8;
-        let dispatch = |on, selector| {
-            syscall(
-                libc::SYS_prctl,
-                [PR_SET_SYSCALL_USER_DISPATCH, on, 0, 0, selector, 0],
-            )
-        };
+        let on = || user_dispatch(UserDispatch::Selector(&selector));
         (0..CALLS)
-            .map(|_| dispatch(1, &raw const selector as u64) + dispatch(0, 0))
+            .map(|_| on() + user_dispatch(UserDispatch::Off))
             .sum()
     })?;
     let (task, _policy) = under(&puppet, "getpgrp errno EPERM")?;

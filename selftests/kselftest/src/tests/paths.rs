@@ -4,7 +4,10 @@
 
 use crate::{
     paths::{fast_path_is_on, fast_path_status, Path, Paths},
-    process::{self, getppid, gettid, mount, shared, until, Child, Puppet, Shared},
+    process::{
+        self, getppid, gettid, mount, shared, until, user_dispatch, Child, Puppet, Shared,
+        UserDispatch,
+    },
     slowpath::{self, attach, detach, Group},
     Skip,
 };
@@ -428,13 +431,8 @@ fn path_of_x32_numbers() -> Result<()> {
 
 fn path_of_user_dispatch() -> Result<()> {
     need_fast_path()?;
-    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
     let mut puppet = Puppet::new(|command| match command {
-        // All of the address space is exempt.
-        b'd' => process::syscall(
-            libc::SYS_prctl,
-            [PR_SET_SYSCALL_USER_DISPATCH, 1, 1, u64::MAX - 1, 0, 0],
-        ),
+        b'd' => user_dispatch(UserDispatch::Exempt),
         _ => (0..CALLS).map(|_| getppid()).sum(),
     })?;
     check_fast(taken(&mut puppet, 0)?)?;

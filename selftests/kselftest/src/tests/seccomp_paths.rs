@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     paths::Paths,
-    process::{self, getppid, gettid, Child, Puppet, Shared},
+    process::{self, getppid, gettid, user_dispatch, Child, Puppet, Shared, UserDispatch},
     seccomp::{
         install, seccomp, seccomp_with, statement, FIRST_ARGUMENT, JUMP_EQUAL, LOAD, NUMBER, RETURN,
     },
@@ -108,14 +108,10 @@ fn path_of_seccomp_filter_of_arguments() -> Result<()> {
 /// Other work is done, whatever the filters allow.
 fn path_of_seccomp_filter_beside_user_dispatch() -> Result<()> {
     need_fast_path()?;
-    const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
-    let mut puppet = Puppet::new(|command| {
-        let exempt = [PR_SET_SYSCALL_USER_DISPATCH, 1, 1, u64::MAX - 1, 0, 0];
-        match command {
-            b'a' => i64::from(seccomp_with(-1, libc::SECCOMP_RET_ALLOW, 0).unwrap_or(-1)),
-            b'd' => process::syscall(libc::SYS_prctl, exempt),
-            _ => (0..CALLS).map(|_| getppid()).sum(),
-        }
+    let mut puppet = Puppet::new(|command| match command {
+        b'a' => i64::from(seccomp_with(-1, libc::SECCOMP_RET_ALLOW, 0).unwrap_or(-1)),
+        b'd' => user_dispatch(UserDispatch::Exempt),
+        _ => (0..CALLS).map(|_| getppid()).sum(),
     })?;
     ensure!(puppet.call(b'a')? == 0);
     check_fast(taken(&mut puppet, 0)?)?;
