@@ -343,6 +343,7 @@ fn passes_are_counted_with_their_exit_work() -> Result<()> {
 fn passes_are_counted_once_while_blocked() -> Result<()> {
     need_fast_path()?;
     let mut puppet = caller()?;
+    puppet.until_idle()?;
     let (task, policy) = under(&puppet, "getpgrp errno EPERM")?;
     puppet.call(0)?;
     // It was blocked when it was attached: that was an exit without an entry.
