@@ -337,8 +337,10 @@ impl GroupData {
             serial: 0,
             recorder: recorder.clone(),
         })?;
-        // No call is recorded whose exit would not be looked at.
-        group.set_exit_work(true);
+        if on {
+            // No call is recorded whose exit would not be looked at.
+            group.set_exit_work(true);
+        }
         data.assign(assigned, 0);
         settings.recorder = recorder;
         Self::choose_exit(group, &settings);
